@@ -1,0 +1,154 @@
+import { once } from 'node:events'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import express, { type ErrorRequestHandler, type Express } from 'express'
+import { collectDefaultMetrics, Gauge, type Registry } from 'prom-client'
+import type { Logger } from './log.ts'
+import { RequestError } from './request-error.ts'
+
+/** A part that is up: its base URL (no trailing slash) and how to close it. */
+export interface Service {
+  url: string
+  close(): Promise<void>
+}
+
+export interface ShellOptions {
+  log: Logger
+  /** Own metrics of the service. */
+  registry: Registry
+  /** Resolves when requests can be served; its rejection is the reason that `/-/ready` gives. */
+  ready: () => Promise<void>
+  /** Answers `/metrics`; without it the registry alone is shown. */
+  metrics?: (openMetrics: boolean) => Promise<string>
+}
+
+/**
+ * An express app with what every service has: `/-/healthy` (the process runs), `/-/ready` (it can
+ * serve, else 503 with the reason) and `/metrics`. Add the service's routes, then `finish` it.
+ */
+export function createApp({ log, registry, ready, metrics }: ShellOptions): Express {
+  const app = express()
+  app.disable('x-powered-by')
+  app.get('/-/healthy', (_request, response) => {
+    response.type('text/plain').send('healthy\n')
+  })
+  app.get('/-/ready', async (_request, response) => {
+    const reason = await ready().then(
+      () => undefined,
+      (error: unknown) => String(error instanceof Error ? error.message : error),
+    )
+    if (reason !== undefined) log.debug({ reason }, 'not ready')
+    response
+      .status(reason === undefined ? 200 : 503)
+      .type('text/plain')
+      .send(`${reason ?? 'ready'}\n`)
+  })
+  app.get('/metrics', async (request, response) => {
+    const openMetrics = request.get('accept')?.includes('application/openmetrics-text') ?? false
+    const body = metrics ? await metrics(openMetrics) : await registry.metrics()
+    response.set('content-type', metrics && openMetrics ? openMetricsType : textType).send(body)
+  })
+  return app
+}
+
+const textType = 'text/plain; version=0.0.4; charset=utf-8'
+const openMetricsType = 'application/openmetrics-text; version=1.0.0; charset=utf-8'
+
+/** Adds the last routes: 404, and errors as `application/problem+json` (RFC 9457). */
+export function finishApp(app: Express, log: Logger): Express {
+  app.use((request) => {
+    throw new RequestError(404, 'not_found', `no route ${request.method} ${request.path}`)
+  })
+  const onError: ErrorRequestHandler = (error: unknown, request, response, next) => {
+    if (response.headersSent) return next(error)
+    const status = statusOf(error)
+    if (status >= 500) {
+      log.error({ error, method: request.method, path: request.path }, 'request failed')
+    }
+    const detail = status === 500 ? 'internal error, see the log' : String((error as Error).message)
+    const code = error instanceof RequestError ? error.code : undefined
+    response
+      .status(status)
+      .type('application/problem+json')
+      .send(
+        JSON.stringify({
+          type: 'about:blank',
+          title: titles[status] ?? 'Error',
+          status,
+          detail,
+          code,
+        }),
+      )
+  }
+  return app.use(onError)
+}
+
+const titles: Record<number, string> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  409: 'Conflict',
+  413: 'Content Too Large',
+  415: 'Unsupported Media Type',
+  500: 'Internal Server Error',
+  503: 'Service Unavailable',
+}
+
+/** Express's own parsers mark the caller's faults with a 4xx `status`; anything else is ours. */
+function statusOf(error: unknown): number {
+  const status = error instanceof Error && 'status' in error ? error.status : undefined
+  return typeof status === 'number' && status >= 400 && status < 600 ? status : 500
+}
+
+/**
+ * Listens on `host:port` (port 0: any free one) and closes idle connections when asked to close.
+ * @throws {Error} `cannot listen on 127.0.0.1:28010: EADDRINUSE`, with the cause.
+ */
+export async function listen(listener: RequestListener, address: string): Promise<Service> {
+  const { host, port } = parseAddress(address)
+  const server = createServer(listener)
+  try {
+    server.listen(port, host)
+    await once(server, 'listening')
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : cause
+    const reason = code === 'EADDRINUSE' ? 'the port is in use' : String(code)
+    throw new Error(`cannot listen on ${address}: ${reason}`, { cause })
+  }
+  const bound = server.address() as AddressInfo
+  const shown = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address
+  return {
+    url: `http://${shown}:${bound.port}`,
+    async close() {
+      server.close()
+      server.closeIdleConnections()
+      const force = setTimeout(() => server.closeAllConnections(), 2000)
+      await once(server, 'close')
+      clearTimeout(force)
+    },
+  }
+}
+
+/** Splits `host:port`, `[v6]:port` or `:port` (all addresses), as Prometheus's flag has it. */
+export function parseAddress(address: string): { host: string | undefined; port: number } {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(address)
+  const port = Number(match?.[3])
+  if (!match || port > 65535) {
+    throw new Error(`listen address ${JSON.stringify(address)}: expected host:port`)
+  }
+  const host = match[1] ?? match[2]
+  return { host: host === '' ? undefined : host, port }
+}
+
+/** Process metrics and `joulebridge_build_info`, the same in every service. */
+export function registerProcessMetrics(registry: Registry, version: string): void {
+  collectDefaultMetrics({ register: registry })
+  new Gauge({
+    name: 'joulebridge_build_info',
+    help: 'Always 1; the version of Joulebridge and of Node in its labels.',
+    labelNames: ['version', 'node'],
+    registers: [registry],
+  }).set({ version, node: process.version }, 1)
+}

@@ -1,0 +1,41 @@
+import { z } from 'zod'
+import { credentialSettings, type Device } from './inventory/static.ts'
+import type { LogSettings } from './service/log.ts'
+import { listenAddress, seconds } from './service/settings.ts'
+
+/** The section `exporter` of the settings file, with its defaults. */
+export const exporterSection = z
+  .strictObject({
+    web: z.strictObject({ listenAddress: listenAddress.default('127.0.0.1:28010') }).prefault({}),
+    poll: z
+      .strictObject({
+        /** Pace of power and energy. */
+        fastSeconds: seconds.default(10),
+        /** Pace of temperatures, voltages and the like. */
+        slowSeconds: seconds.default(60),
+        /** Deadline of one request to a device. */
+        timeoutSeconds: seconds.default(10),
+        /** Requests in flight: to one device, and in all. */
+        perDevice: z.int().min(1).default(2),
+        inFlight: z.int().min(1).default(64),
+      })
+      .prefault({}),
+    credentials: z.array(credentialSettings).default([]),
+    /** Remote write without a Prometheus; off unless a URL is given. */
+    forward: z
+      .strictObject({
+        url: z.url().optional(),
+        intervalSeconds: seconds.default(10),
+        /** The target labels that Prometheus would add. */
+        job: z.string().default('joulebridge'),
+        instance: z.string().default('exporter'),
+      })
+      .prefault({}),
+  })
+  .prefault({})
+
+/** All that the exporter is told: its section and what it shares with the other services. */
+export interface ExporterSettings extends z.output<typeof exporterSection> {
+  log: LogSettings
+  devices: Device[]
+}
