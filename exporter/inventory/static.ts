@@ -1,12 +1,15 @@
 import { z } from 'zod'
 import { secret } from '../service/settings.ts'
-import { isXname, xnameContains } from './xname.ts'
+import { isXname, parseXname, xnameContains } from './xname.ts'
 
 /** The kinds of device; absent in the settings, what a device says of itself decides. */
 export const deviceKinds = ['cray-controller', 'ilo', 'ami', 'jaws'] as const
 export type DeviceKind = (typeof deviceKinds)[number]
 
-export const xname = z.string().refine(isXname, 'expected an xname such as x1000c0b0')
+export const xname = z
+  .string()
+  .refine(isXname, 'expected an xname such as x1000c0b0')
+  .transform((text) => parseXname(text).text)
 
 /** One device to ask: a CMM, BMC or iPDU, named by the xname of its controller. */
 export const deviceSettings = z.strictObject({

@@ -1,10 +1,18 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import express, { type ErrorRequestHandler, type Express } from 'express'
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
+import express, {
+  type ErrorRequestHandler,
+  type Express,
+  type Request,
+  type Response,
+} from 'express'
 import { collectDefaultMetrics, Gauge, type Registry } from 'prom-client'
+import manifest from '../../package.json' with { type: 'json' }
 import type { Logger } from './log.ts'
-import { RequestError } from './request-error.ts'
+import { RequestError, UnavailableError } from './request-error.ts'
 
 /** A part that is up: its base URL (no trailing slash) and how to close it. */
 export interface Service {
@@ -44,12 +52,27 @@ export function createApp({ log, registry, ready, metrics }: ShellOptions): Expr
       .send(`${reason ?? 'ready'}\n`)
   })
   app.get('/metrics', async (request, response) => {
-    const openMetrics = request.get('accept')?.includes('application/openmetrics-text') ?? false
-    const body = metrics ? await metrics(openMetrics) : await registry.metrics()
-    response.set('content-type', metrics && openMetrics ? openMetricsType : textType).send(body)
+    if (metrics) await sendMetrics(request, response, metrics)
+    else response.set('content-type', textType).send(await registry.metrics())
   })
   return app
 }
+
+/** Answers with metrics in the format that the scraper prefers, compressed if it takes that. */
+export async function sendMetrics(
+  request: Request,
+  response: Response,
+  render: (openMetrics: boolean) => Promise<string>,
+): Promise<void> {
+  const openMetrics = request.get('accept')?.includes('application/openmetrics-text') ?? false
+  const body = await render(openMetrics)
+  response.vary('accept, accept-encoding')
+  response.set('content-type', openMetrics ? openMetricsType : textType)
+  if (!request.acceptsEncodings('gzip')) response.send(body)
+  else response.set('content-encoding', 'gzip').send(await compress(body, { level: 1 }))
+}
+
+const compress = promisify(gzip)
 
 const textType = 'text/plain; version=0.0.4; charset=utf-8'
 const openMetricsType = 'application/openmetrics-text; version=1.0.0; charset=utf-8'
@@ -62,11 +85,13 @@ export function finishApp(app: Express, log: Logger): Express {
   const onError: ErrorRequestHandler = (error: unknown, request, response, next) => {
     if (response.headersSent) return next(error)
     const status = statusOf(error)
-    if (status >= 500) {
+    const unavailable = error instanceof UnavailableError
+    if (unavailable) response.set('retry-after', String(error.retryAfterSeconds))
+    else if (status >= 500) {
       log.error({ error, method: request.method, path: request.path }, 'request failed')
     }
     const detail = status === 500 ? 'internal error, see the log' : String((error as Error).message)
-    const code = error instanceof RequestError ? error.code : undefined
+    const code = error instanceof RequestError || unavailable ? error.code : undefined
     response
       .status(status)
       .type('application/problem+json')
@@ -92,6 +117,7 @@ const titles: Record<number, string> = {
   409: 'Conflict',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
+  422: 'Unprocessable Content',
   500: 'Internal Server Error',
   503: 'Service Unavailable',
 }
@@ -143,12 +169,20 @@ export function parseAddress(address: string): { host: string | undefined; port:
 }
 
 /** Process metrics and `joulebridge_build_info`, the same in every service. */
-export function registerProcessMetrics(registry: Registry, version: string): void {
+export function registerProcessMetrics(registry: Registry): void {
   collectDefaultMetrics({ register: registry })
+  for (const name of misnamed) registry.removeSingleMetric(name)
   new Gauge({
     name: 'joulebridge_build_info',
     help: 'Always 1; the version of Joulebridge and of Node in its labels.',
     labelNames: ['version', 'node'],
     registers: [registry],
-  }).set({ version, node: process.version }, 1)
+  }).set({ version: manifest.version, node: process.version }, 1)
 }
+
+/** Gauges that are called like counters; what they say stands in the metrics without `_total`. */
+const misnamed = [
+  'nodejs_active_handles_total',
+  'nodejs_active_requests_total',
+  'nodejs_active_resources_total',
+]

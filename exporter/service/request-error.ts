@@ -13,3 +13,24 @@ export class RequestError extends Error {
     this.code = code
   }
 }
+
+/**
+ * We can't serve now, whatever the request: answered 503 with Retry-After. Whoever throws it logs
+ * the reason once; it is not logged again for each request that meets it.
+ */
+export class UnavailableError extends Error {
+  override readonly name = 'UnavailableError'
+  readonly status = 503
+  readonly code: string
+  readonly retryAfterSeconds: number
+
+  constructor(
+    code: string,
+    message: string,
+    options: ErrorOptions & { retryAfterSeconds?: number } = {},
+  ) {
+    super(message, options)
+    this.code = code
+    this.retryAfterSeconds = options.retryAfterSeconds ?? 5
+  }
+}

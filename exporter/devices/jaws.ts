@@ -1,0 +1,151 @@
+import type { Device } from '../inventory/static.ts'
+import { type MetricName, type Reading, stateReadings } from '../metrics.ts'
+import { listAt, numberAt, textAt } from '../redfish/parse.ts'
+import type { Collector } from './collector.ts'
+import { outletNumbers, pduNumber } from './pdu-place.ts'
+
+/**
+ * A ServerTech iPDU over JAWS, its JSON interface. Each path is a whole list, about 0.5 s each,
+ * and one request at a time is all that it bears. Only GET: a PATCH here switches outlets.
+ */
+export const jaws: Collector = {
+  kind: 'jaws',
+  requestsAtOnce: 1,
+  plan: async () => ({
+    fast: ['/jaws/monitor/outlets', '/jaws/monitor/phases'],
+    slow: [
+      '/jaws/monitor/lines',
+      '/jaws/monitor/branches',
+      '/jaws/monitor/sensors/temp',
+      '/jaws/monitor/sensors/humidity',
+    ],
+    once: ['/jaws/monitor/units'],
+  }),
+  readings,
+}
+
+/** A number of a list's elements: its field, what makes it base units, its metric. */
+type Field = readonly [name: string, metric: MetricName, factor?: number]
+
+/** The lists whose elements are an outlet, a phase, ..: the label for their `id`. */
+const lists: readonly { path: string; label: string; fields: readonly Field[] }[] = [
+  {
+    path: '/jaws/monitor/outlets',
+    label: 'outlet',
+    fields: [
+      ['energy', 'cray_pdu_outlet_energy_joules_total', 3600],
+      ['active_power', 'cray_pdu_outlet_power_watts'],
+      ['current', 'cray_pdu_outlet_current_amperes'],
+      ['voltage', 'cray_pdu_outlet_voltage_volts'],
+      ['apparent_power', 'cray_pdu_outlet_apparent_power_voltamperes'],
+      ['power_factor', 'cray_pdu_outlet_power_factor_ratio'],
+    ],
+  },
+  {
+    path: '/jaws/monitor/phases',
+    label: 'phase',
+    fields: [
+      ['energy', 'cray_pdu_phase_energy_joules_total', 3.6e6],
+      ['active_power', 'cray_pdu_phase_power_watts'],
+      ['current', 'cray_pdu_phase_current_amperes'],
+      ['voltage', 'cray_pdu_phase_voltage_volts'],
+      ['apparent_power', 'cray_pdu_phase_apparent_power_voltamperes'],
+      ['power_factor', 'cray_pdu_phase_power_factor_ratio'],
+    ],
+  },
+  {
+    path: '/jaws/monitor/lines',
+    label: 'line',
+    fields: [['current', 'cray_pdu_line_current_amperes']],
+  },
+  {
+    path: '/jaws/monitor/branches',
+    label: 'branch',
+    fields: [['current', 'cray_pdu_branch_current_amperes']],
+  },
+  {
+    path: '/jaws/monitor/sensors/temp',
+    label: 'probe',
+    fields: [['temperature_celsius', 'cray_pdu_temperature_celsius']],
+  },
+  {
+    path: '/jaws/monitor/sensors/humidity',
+    label: 'probe',
+    fields: [['relative_humidity', 'cray_pdu_humidity_ratio', 0.01]],
+  },
+]
+
+function readings(
+  { xname }: Pick<Device, 'xname'>,
+  resources: ReadonlyMap<string, unknown>,
+): Reading[] {
+  const xnameOf = placesOf(xname, resources)
+  const found: Reading[] = []
+  for (const { path, label, fields } of lists) {
+    for (const element of listAt(resources.get(path))) {
+      const id = textAt(element, 'id')
+      if (id === undefined) continue
+      const labels = labelsOf(element, label, id, { xname: xnameOf(label, id), bmc: xname })
+      found.push(...fieldReadings(element, fields, labels))
+      if (label === 'outlet') found.push(...outletState(element, labels))
+    }
+  }
+  return [...found, withoutReading(xname, resources)]
+}
+
+/** Which PDU, or outlet of a PDU, an id of each list belongs to. */
+function placesOf(xname: string, resources: ReadonlyMap<string, unknown>) {
+  const ids = (path: string) =>
+    listAt(resources.get(path)).flatMap((element) => textAt(element, 'id') ?? [])
+  const units = ids('/jaws/monitor/units')
+  const outlets = outletNumbers(ids('/jaws/monitor/outlets'))
+  return (label: string, id: string): string => {
+    const pdu = `${xname}p${pduNumber(id, units)}`
+    return label === 'outlet' ? `${pdu}v${outlets.get(id)}` : pdu
+  }
+}
+
+function labelsOf(
+  element: unknown,
+  label: string,
+  id: string,
+  place: { xname: string; bmc: string },
+): Record<string, string> {
+  const labels: Record<string, string> = { ...place, source: 'jaws', [label]: id }
+  const name = label === 'probe' ? textAt(element, 'name') : undefined
+  return name === undefined ? labels : { ...labels, name }
+}
+
+function fieldReadings(
+  element: unknown,
+  fields: readonly Field[],
+  labels: Record<string, string>,
+): Reading[] {
+  return fields.flatMap(([name, metric, factor = 1]) => {
+    const value = numberAt(element, name)
+    return value === undefined ? [] : [{ metric, labels, value: scale(value, factor) }]
+  })
+}
+
+/** 57 x 0.01 is 0.5700000000000001, 57 / 100 is not. */
+function scale(value: number, factor: number): number {
+  return factor < 1 ? value / Math.round(1 / factor) : value * factor
+}
+
+function outletState(element: unknown, labels: Record<string, string>): Reading[] {
+  const state = textAt(element, 'state')
+  if (state === undefined) return []
+  return stateReadings('cray_pdu_outlet_state', labels, state, ['On', 'Off'])
+}
+
+/** A place for a probe is listed even when none is plugged in, without a value. */
+function withoutReading(xname: string, resources: ReadonlyMap<string, unknown>): Reading {
+  const probes = lists.filter(({ label }) => label === 'probe')
+  const value = probes.flatMap(({ path, fields }) =>
+    listAt(resources.get(path)).filter((element) =>
+      fields.every(([name]) => numberAt(element, name) === undefined),
+    ),
+  ).length
+  const labels = { xname, bmc: xname, source: 'jaws', reason: 'absent' }
+  return { metric: 'cray_sensors_without_reading', labels, value }
+}

@@ -1,0 +1,92 @@
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import type { ServerResponse } from 'node:http'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { answer, serveDevice, type TestDevice } from './device.ts'
+
+/** Recorded responses of real devices, beside the repository; see the README there. */
+const folder = join(dirname(fileURLToPath(import.meta.url)), '../../../shared/mockups')
+
+/**
+ * Lets tests that need the recordings run where they are; skips them, with a line that says so,
+ * where they are not. In CI they must be there.
+ */
+export function describeMockups(title: string, tests: () => void): void {
+  if (existsSync(folder)) {
+    describe(title, tests)
+    return
+  }
+  const reason = `${title}: no recorded devices at ${folder}`
+  if (process.env['CI']) {
+    describe(title, () => {
+      it('has its recorded devices', () => {
+        throw new Error(reason)
+      })
+    })
+    return
+  }
+  process.stderr.write(`skipped: ${reason}\n`)
+  describe.skip(title, tests)
+}
+
+/** What the device of a folder answered to a GET; throws where it has no such file. */
+export async function recorded(kind: string, path: string): Promise<unknown> {
+  const file = join(folder, kind, path.replace(/^\/redfish\/v1/, ''), 'index.json')
+  return JSON.parse(await readFile(file, 'utf8'))
+}
+
+/** Serves the device of a folder (`CMM`, `EX235a`, ..) as the folder's README says. */
+export async function serveMockup(kind: string): Promise<TestDevice> {
+  const headers = await extraHeaders(kind)
+  return await serveDevice(async (request, response) => {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+    const path = (request.url ?? '').replace(/\/+$/, '')
+    if (request.method !== 'GET') answer(response, 405, { error: {} })
+    else if (/\.\.|\/\//.test(path)) answer(response, 404, { error: {} })
+    else await answerRecorded(kind, path, response)
+  })
+}
+
+async function answerRecorded(kind: string, path: string, response: ServerResponse) {
+  const text = await errorText(kind, path)
+  if (text !== undefined) return answerError(text, response)
+  const body = await recorded(kind, path).catch(() => elementOf(kind, path))
+  const missing = body === undefined || isRecordedError(body)
+  answer(response, missing ? 404 : 200, body ?? { error: {} })
+}
+
+/** `/jaws/monitor/outlets/AA1`: the element of the list above whose id is AA1. */
+async function elementOf(kind: string, path: string): Promise<unknown> {
+  if (!path.startsWith('/jaws/')) return undefined
+  const list = await recorded(kind, dirname(path)).catch(() => undefined)
+  const id = path.split('/').at(-1)
+  return Array.isArray(list) ? list.find((element) => element.id === id) : undefined
+}
+
+function isRecordedError(body: unknown): boolean {
+  if (typeof body !== 'object' || body === null) return false
+  return Object.keys(body).length === 1 && 'error' in body
+}
+
+async function errorText(kind: string, path: string): Promise<string | undefined> {
+  const file = join(folder, kind, path.replace(/^\/redfish\/v1/, ''), 'error.txt')
+  return await readFile(file, 'utf8').catch(() => undefined)
+}
+
+/** `HTTP <status>`, headers, an empty line, the body. */
+function answerError(text: string, response: ServerResponse): void {
+  const end = /\r?\n\r?\n/.exec(text)
+  const [first = '', ...lines] = text.slice(0, end?.index).split(/\r?\n/)
+  for (const line of lines) {
+    const colon = line.indexOf(':')
+    if (colon > 0) response.setHeader(line.slice(0, colon), line.slice(colon + 1).trim())
+  }
+  response.writeHead(Number(first.replace('HTTP ', '')))
+  response.end(end ? text.slice(end.index + end[0].length) : '')
+}
+
+async function extraHeaders(kind: string): Promise<Record<string, string>> {
+  const file = join(folder, kind, '_headers.json')
+  return JSON.parse(await readFile(file, 'utf8').catch(() => '{}'))
+}
