@@ -136,9 +136,8 @@ function chassisPower(
 ): Reading[] {
   const listed = listAt(resources.get('/redfish/v1/Chassis/Enclosure/Sensors'), 'Members')
   return ['Input', 'Output'].flatMap((side) => {
-    const expected = listed.filter((member) =>
-      new RegExp(`/Rectifier\\d+${side}Power$`).test(linkAt(member) ?? ''),
-    ).length
+    const rectifier = new RegExp(`/Rectifier\\d+${side}Power$`)
+    const expected = listed.filter((member) => rectifier.test(linkAt(member) ?? '')).length
     const parts = found.filter(
       ({ metric, labels }) => metric === 'cray_rectifier_power_watts' && labels['side'] === side,
     )

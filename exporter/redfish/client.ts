@@ -121,6 +121,8 @@ class Connection {
 
   async #fetch({ method, path, body }: Request, transport: Transport): Promise<Answer> {
     const { authorization, agent, signal } = transport
+    // node-fetch 3 ends the process when a request with a body is given up before it is sent.
+    signal.throwIfAborted()
     const headers: Record<string, string> = { accept: 'application/json' }
     if (authorization !== undefined) headers['authorization'] = authorization
     if (body !== undefined) headers['content-type'] = 'application/json'
