@@ -22,11 +22,14 @@ export const remoteWriteSection = z
         /** Samples waiting for a commit before new requests get 503. */
         openSamples: z.int().min(1).default(500_000),
         labelsPerSeries: z.int().min(1).default(64),
+        /** The longest label name or value. */
         labelBytes: z.int().min(1).default(4096),
         series: z.int().min(64).default(1_000_000),
-        /** Samples in one remote read. */
-        readSamples: z.int().min(1).default(50_000_000),
+        /** Samples in one remote read; the answer takes some 20 bytes each in memory. */
+        readSamples: z.int().min(1).default(10_000_000),
+        /** How far a sample's time may lie ahead of ours, and behind. */
         futureSeconds: seconds.default(600),
+        pastSeconds: seconds.default(31 * 86_400),
       })
       .prefault({}),
     /** The labels whose values name a target: series of one target share frames. */
@@ -35,7 +38,10 @@ export const remoteWriteSection = z
     topologyFile: z.string().optional(),
     energy: z
       .strictObject({
-        /** A gap between samples longer than this adds nothing and lowers the coverage. */
+        /**
+         * A longer gap between samples lowers the coverage; power adds nothing within it, an
+         * energy counter all that it rose.
+         */
         maxGapSeconds: seconds.default(300),
       })
       .prefault({}),

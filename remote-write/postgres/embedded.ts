@@ -92,7 +92,8 @@ async function checkReachable(directory: string, user: User): Promise<void> {
   await access(directory, constants.R_OK | constants.W_OK)
   if (user.uid !== undefined && !(await reachable(dirname(directory)))) {
     throw new Error(
-      `${directory}: uid ${user.uid}, which runs PostgreSQL for root, cannot reach it`,
+      `${directory}: uid ${user.uid}, which runs PostgreSQL for root, cannot reach it: ` +
+        'choose another data directory, or another user than root',
     )
   }
 }
@@ -130,7 +131,7 @@ async function initialise(options: EmbeddedOptions, binaries: Binaries, user: Us
   })
   const [code] = await once(initdb, 'close')
   if (code !== 0) {
-    const reason = errors.match(/error: (.*)/)?.[1] ?? errors.trim()
+    const reason = errors.match(/(?:error|FATAL|PANIC): +(.*)/)?.[1] ?? errors.trim()
     throw new Error(`PostgreSQL in ${directory}: cannot be initialised: ${reason}`)
   }
 }

@@ -1,0 +1,238 @@
+import { ARRAY_HEADER_BYTES, BinaryWriter, types } from './postgres/binary.ts'
+import type { Samples } from './samples.ts'
+import { enlarged, type SeriesIndex } from './series.ts'
+
+/** Series in a frame. */
+const WIDTH = 64
+
+/** A row's bytes without its values: length, column count, frame, time, v with its header. */
+const ROW_BYTES = 4 + 4 + 12 + 16 + 8 + ARRAY_HEADER_BYTES
+
+/**
+ * The frame rows of one transaction in the making. Samples of series that have no id yet wait
+ * apart. Of two values for one place the first stays. Used again for each transaction.
+ */
+export class Batch {
+  #index: SeriesIndex
+  #rows = 0
+  #samples = 0
+  #frames = new Int32Array(256)
+  #times = new Float64Array(256)
+  /** Two words of 32 bits a row: which positions have a value. */
+  #present = new Uint32Array(256 * 2)
+  /** Low and high half of each value, `2 * WIDTH` words a row. */
+  #values = new Uint32Array(256 * 2 * WIDTH)
+  /** Row + 1 by frame and time, 0 for none; open addressing, at most half full. */
+  #table = new Int32Array(1024)
+  #last = -1
+  #waiting: Waiting[] = []
+
+  constructor(index: SeriesIndex) {
+    this.#index = index
+  }
+
+  /** Samples taken in, duplicates included. */
+  get samples(): number {
+    return this.#samples
+  }
+
+  /** Rows, counting each sample that waits for its series' id as one: some 600 bytes each. */
+  get rows(): number {
+    return this.#rows + this.#waiting.length
+  }
+
+  /** Entries that have no id yet, each once. */
+  get newEntries(): number[] {
+    return [...new Set(this.#waiting.map(({ entry }) => entry))]
+  }
+
+  add({ count, entries, times, low, high }: Samples): void {
+    this.#samples += count
+    for (let i = 0; i < count; i++) {
+      const entry = entries[i] ?? 0
+      const timeMs = times[i] ?? 0
+      const id = this.#index.id(entry)
+      if (id >= 0) this.#put(id, timeMs, low[i] ?? 0, high[i] ?? 0)
+      else this.#waiting.push({ entry, timeMs, low: low[i] ?? 0, high: high[i] ?? 0 })
+    }
+  }
+
+  /** Puts the samples that waited in their places, but for those whose id is still -1. */
+  settle(idOf: (entry: number) => number): void {
+    this.#waiting = this.#waiting.filter(({ entry, timeMs, low, high }) => {
+      const id = idOf(entry)
+      if (id >= 0) this.#put(id, timeMs, low, high)
+      return id < 0
+    })
+  }
+
+  /** The start of each window of `windowMs` that has a row, in milliseconds since 1970. */
+  windows(windowMs: number): Set<number> {
+    const starts = new Set<number>()
+    const add = (timeMs: number) => starts.add(Math.floor(timeMs / windowMs) * windowMs)
+    for (const timeMs of this.#times.subarray(0, this.#rows)) add(timeMs)
+    for (const { timeMs } of this.#waiting) add(timeMs)
+    return starts
+  }
+
+  /**
+   * The rows as PostgreSQL's binary form of `frames[]` (array_recv and record_recv in its source),
+   * ordered by key: receivers that write the same rows then wait for each other, never in a circle.
+   */
+  encode(rowType: number): Buffer {
+    const order = Array.from({ length: this.#rows }, (_, row) => row).sort(
+      (a, b) => this.#frame(a) - this.#frame(b) || this.#time(a) - this.#time(b),
+    )
+    const lengths = order.map((row) => rowBytes(this.#presentLow(row), this.#presentHigh(row)))
+    const total = lengths.reduce((sum, length) => sum + length, ARRAY_HEADER_BYTES)
+    const out = new BinaryWriter(Buffer.allocUnsafe(total))
+    out.arrayHeader(rowType, order.length, false)
+    order.forEach((row, i) => {
+      out.int32((lengths[i] ?? 0) - 4)
+      this.#encodeRow(out, row)
+    })
+    return out.bytes
+  }
+
+  clear(): void {
+    this.#table.fill(0)
+    this.#rows = 0
+    this.#samples = 0
+    this.#last = -1
+    this.#waiting = []
+  }
+
+  #encodeRow(out: BinaryWriter, row: number): void {
+    const low = this.#presentLow(row)
+    const high = this.#presentHigh(row)
+    const width = widthOf(low, high)
+    const present = ones(low) + ones(high)
+    out.int32(3)
+    out.column(types.int4, 4)
+    out.int32(this.#frame(row))
+    out.column(types.timestamptz, 8)
+    out.time(this.#time(row))
+    out.column(types.float8Array, ARRAY_HEADER_BYTES + present * 12 + (width - present) * 4)
+    out.arrayHeader(types.float8, width, present < width)
+    for (let position = 0; position < width; position++) {
+      const mask = position < 32 ? low : high
+      if ((mask >>> (position & 31)) & 1) this.#encodeValue(out, row, position)
+      else out.int32(-1)
+    }
+  }
+
+  #encodeValue(out: BinaryWriter, row: number, position: number): void {
+    const at = (row * WIDTH + position) * 2
+    out.int32(8)
+    out.int32(this.#values[at + 1] ?? 0)
+    out.int32(this.#values[at] ?? 0)
+  }
+
+  #put(id: number, timeMs: number, low: number, high: number): void {
+    const row = this.#row(id >> 6, timeMs)
+    const position = id & 63
+    const word = row * 2 + (position >> 5)
+    const bit = 1 << (position & 31)
+    const present = this.#present[word] ?? 0
+    if (present & bit) return
+    this.#present[word] = present | bit
+    const at = (row * WIDTH + position) * 2
+    this.#values[at] = low
+    this.#values[at + 1] = high
+  }
+
+  /** The row of this key; most often the one used last, as senders keep targets together. */
+  #row(frame: number, timeMs: number): number {
+    const last = this.#last
+    if (last >= 0 && this.#frames[last] === frame && this.#times[last] === timeMs) return last
+    let slot = this.#slot(hashOf(frame, timeMs))
+    for (; this.#table[slot] !== 0; slot = this.#slot(slot + 1)) {
+      const row = (this.#table[slot] ?? 0) - 1
+      if (this.#frames[row] === frame && this.#times[row] === timeMs) {
+        this.#last = row
+        return row
+      }
+    }
+    this.#last = this.#addRow(frame, timeMs, slot)
+    return this.#last
+  }
+
+  #addRow(frame: number, timeMs: number, slot: number): number {
+    const row = this.#rows++
+    if (row === this.#frames.length) this.#grow()
+    this.#frames[row] = frame
+    this.#times[row] = timeMs
+    this.#present[row * 2] = 0
+    this.#present[row * 2 + 1] = 0
+    this.#table[slot] = row + 1
+    if (this.#rows * 2 > this.#table.length) this.#rehash()
+    return row
+  }
+
+  #rehash(): void {
+    this.#table = new Int32Array(this.#table.length * 2)
+    for (let row = 0; row < this.#rows; row++) {
+      let slot = this.#slot(hashOf(this.#frame(row), this.#time(row)))
+      while (this.#table[slot] !== 0) slot = this.#slot(slot + 1)
+      this.#table[slot] = row + 1
+    }
+  }
+
+  #grow(): void {
+    const rows = this.#frames.length * 2
+    this.#frames = enlarged(this.#frames, new Int32Array(rows))
+    this.#times = enlarged(this.#times, new Float64Array(rows))
+    this.#present = enlarged(this.#present, new Uint32Array(rows * 2))
+    this.#values = enlarged(this.#values, new Uint32Array(rows * 2 * WIDTH))
+  }
+
+  #slot(hash: number): number {
+    return hash & (this.#table.length - 1)
+  }
+
+  #frame(row: number): number {
+    return this.#frames[row] ?? 0
+  }
+
+  #time(row: number): number {
+    return this.#times[row] ?? 0
+  }
+
+  #presentLow(row: number): number {
+    return this.#present[row * 2] ?? 0
+  }
+
+  #presentHigh(row: number): number {
+    return this.#present[row * 2 + 1] ?? 0
+  }
+}
+
+interface Waiting {
+  entry: number
+  timeMs: number
+  low: number
+  high: number
+}
+
+function hashOf(frame: number, timeMs: number): number {
+  const seconds = Math.floor(timeMs / 1000)
+  let hash = Math.imul(frame ^ 0x5bd1e995, 0x9e3779b1) ^ Math.imul(seconds, 0x85ebca6b)
+  hash ^= Math.imul(timeMs - seconds * 1000, 0xc2b2ae35)
+  return hash ^ (hash >>> 15)
+}
+
+function rowBytes(low: number, high: number): number {
+  const present = ones(low) + ones(high)
+  return ROW_BYTES + present * 12 + (widthOf(low, high) - present) * 4
+}
+
+/** The highest position that is present, + 1. */
+function widthOf(low: number, high: number): number {
+  return high !== 0 ? 64 - Math.clz32(high) : 32 - Math.clz32(low)
+}
+
+function ones(word: number): number {
+  let n = word - ((word >>> 1) & 0x55555555)
+  n = (n & 0x33333333) + ((n >>> 2) & 0x33333333)
+  return Math.imul((n + (n >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24
+}

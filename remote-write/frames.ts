@@ -1,0 +1,166 @@
+import type { Pool, PoolClient } from 'pg'
+import type { Logger } from '../exporter/service/log.ts'
+import { UnavailableError } from '../exporter/service/request-error.ts'
+import { Batch } from './batch.ts'
+import type { WriteMetrics } from './metrics.ts'
+import { type Partitions, windowMs } from './partitions.ts'
+import { databaseError, isNoPartition } from './postgres/sqlstate.ts'
+import type { Samples } from './samples.ts'
+import type { SeriesIndex } from './series.ts'
+import { giveIds } from './series-ids.ts'
+
+export interface WriterOptions {
+  /** Used for one connection at a time. */
+  pool: Pool
+  index: SeriesIndex
+  partitions: Partitions
+  metrics: WriteMetrics
+  log: Logger
+  targetLabels: readonly string[]
+  /** Samples in the open batch and the one being committed, above which requests get 503. */
+  openSamples: number
+}
+
+/**
+ * Group commit: requests that arrive while a transaction runs share the next one, and each is
+ * answered after its commit. There is one writer for each group of frames (a plain server is one
+ * group), so that no two transactions of ours wait for each other.
+ */
+export class FrameWriter {
+  readonly #options: WriterOptions
+  #open: OpenBatch
+  #spare: OpenBatch
+  #running: Promise<void> | undefined
+  #runningSamples = 0
+  #closed = false
+  #rowType: number | undefined
+
+  constructor(options: WriterOptions) {
+    this.#options = options
+    this.#open = { batch: new Batch(options.index), waiting: [] }
+    this.#spare = { batch: new Batch(options.index), waiting: [] }
+  }
+
+  /** Samples that no transaction has committed yet. */
+  get openSamples(): number {
+    return this.#open.batch.samples + this.#runningSamples
+  }
+
+  /**
+   * Takes the samples in and resolves when they are on disk. The samples are read before it
+   * returns, so the caller may use them again.
+   * @throws {UnavailableError} at once when too many samples wait or the writer is closed, and
+   * later when the transaction fails; {RequestError} 400 when it fails for the data.
+   */
+  add(samples: Samples): Promise<void> {
+    if (this.#closed) throw new UnavailableError('closing', 'the service is stopping')
+    this.#checkRoom(samples.count)
+    this.#open.batch.add(samples)
+    const done = new Promise<void>((resolve, reject) => {
+      this.#open.waiting.push({ resolve, reject })
+    })
+    this.#running ??= this.#run()
+    return done
+  }
+
+  /** Resolves when all that was taken in is committed or has failed; takes nothing more. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#running
+  }
+
+  /** A row takes some 600 bytes and mostly holds dozens of samples; rows of one are bounded too. */
+  #checkRoom(count: number): void {
+    const { openSamples } = this.#options
+    const rows = this.#open.batch.rows
+    if (rows > 0 && (this.openSamples + count > openSamples || rows * 4 > openSamples)) {
+      const message = `${this.openSamples} samples wait for their commit, limit ${openSamples}`
+      throw new UnavailableError('overloaded', message, { retryAfterSeconds: 1 })
+    }
+  }
+
+  async #run(): Promise<void> {
+    while (this.#open.waiting.length > 0) {
+      const current = this.#open
+      this.#open = this.#spare
+      this.#spare = current
+      this.#runningSamples = current.batch.samples
+      const error = await this.#commit(current.batch)
+      for (const { resolve, reject } of current.waiting) error ? reject(error) : resolve()
+      current.batch.clear()
+      current.waiting = []
+      this.#runningSamples = 0
+    }
+    this.#running = undefined
+  }
+
+  /** Resolves to the error that all requests of the batch are answered with, if there is one. */
+  async #commit(batch: Batch): Promise<Error | undefined> {
+    const { metrics, log, partitions } = this.#options
+    const stop = metrics.commitDuration.startTimer()
+    try {
+      await this.#write(batch)
+      metrics.stored.inc(batch.samples)
+    } catch (cause) {
+      if (isNoPartition(cause)) partitions.forget()
+      this.#rowType = undefined
+      log.error({ error: cause, samples: batch.samples }, 'samples not committed')
+      return databaseError(cause)
+    } finally {
+      stop()
+    }
+    return undefined
+  }
+
+  async #write(batch: Batch): Promise<void> {
+    const client = await this.#options.pool.connect()
+    let failed = true
+    try {
+      await this.#options.partitions.ensure(client, batch.windows(windowMs))
+      this.#rowType ??= await frameRowType(client)
+      const rowType = this.#rowType
+      batch.settle((entry) => this.#options.index.id(entry))
+      if (batch.newEntries.length > 0) await this.#writeWithSeries(client, batch, rowType)
+      else await insertFrames(client, batch, rowType)
+      failed = false
+    } finally {
+      client.release(failed)
+    }
+  }
+
+  /** Ids enter the index after the commit: one taken in vain must not survive. */
+  async #writeWithSeries(client: PoolClient, batch: Batch, rowType: number): Promise<void> {
+    const { index, targetLabels } = this.#options
+    await client.query('begin')
+    const ids = await giveIds(client, { index, targetLabels, entries: batch.newEntries })
+    batch.settle((entry) => ids.get(entry) ?? index.id(entry))
+    await insertFrames(client, batch, rowType)
+    await client.query('commit')
+    for (const [entry, id] of ids) index.setId(entry, id)
+  }
+}
+
+interface OpenBatch {
+  batch: Batch
+  waiting: { resolve: () => void; reject: (error: Error) => void }[]
+}
+
+async function frameRowType(client: PoolClient): Promise<number> {
+  const { rows } = await client.query<{ reltype: number }>(
+    `select reltype from pg_class where oid = 'frames'::regclass`,
+  )
+  return rows[0]?.reltype ?? 0
+}
+
+/** One parameter, and one statement: alone it is a transaction of its own. */
+async function insertFrames(client: PoolClient, batch: Batch, rowType: number): Promise<void> {
+  await client.query({
+    name: 'insert_frames',
+    text: `
+      insert into frames as f (frame, time, v)
+      select frame, time, v from unnest($1::frames[])
+      on conflict (frame, time) do update set v = frames_merge(f.v, excluded.v)
+      where frames_merge(f.v, excluded.v) is distinct from f.v`,
+    values: [batch.encode(rowType)],
+  })
+}

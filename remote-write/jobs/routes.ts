@@ -1,0 +1,116 @@
+import express, { type Express, type Request, type Response } from 'express'
+import type { Pool } from 'pg'
+import { z } from 'zod'
+import { RequestError } from '../../exporter/service/request-error.ts'
+import { type EnergyOptions, jobEnergy } from '../energy/energy.ts'
+import { databaseError } from '../postgres/sqlstate.ts'
+import { eventLimits, parseEvents } from './events.ts'
+import { findRuns, type JobFilter, listJobs } from './job.ts'
+import type { JobMetrics } from './metrics.ts'
+import { recordEvents } from './record.ts'
+
+export interface JobRoutes {
+  pool: Pool
+  metrics: JobMetrics
+  maxGapSeconds: number
+  now: () => Date
+}
+
+/** Adds `/api/v1/jobs`: what schedulers tell, which jobs there are, and their energy. */
+export function addJobRoutes(app: Express, routes: JobRoutes): void {
+  const { pool } = routes
+  const readJson = express.json({ limit: eventLimits.bodyBytes })
+  app.post('/api/v1/jobs/events', countAnswers(routes), readJson, (request, response) =>
+    takeEvents(request, response, routes),
+  )
+  app.get('/api/v1/jobs', async (request, response) => {
+    const filter = parse(jobFilter, request.query)
+    response.send({ jobs: await query(listJobs(pool, filter, energyOptions(routes))) })
+  })
+  app.get('/api/v1/jobs/:id', async (request, response) => {
+    const { jobId, cluster } = await findJob(request, pool)
+    const filter = { jobId, cluster, limit: 1 }
+    const [job] = await query(listJobs(pool, filter, energyOptions(routes)))
+    response.send(job)
+  })
+  app.get('/api/v1/jobs/:id/energy', async (request, response) => {
+    const { jobId, cluster, runs } = await findJob(request, pool)
+    const { job, nodes } = await query(jobEnergy(pool, runs, energyOptions(routes)))
+    response.send({ job_id: jobId, cluster, ...job, nodes })
+  })
+}
+
+/** 200 when all events are stored; else none is, and the sender may send all of them again. */
+async function takeEvents(request: Request, response: Response, { pool, metrics }: JobRoutes) {
+  if (!request.is('application/json')) {
+    throw new RequestError(415, 'content_type', 'expected Content-Type application/json')
+  }
+  const events = parseEvents(request.body)
+  const unmapped = await query(recordEvents(pool, events))
+  metrics.accepted.inc(events.length)
+  response.send({ accepted: events.length, unmapped_nodes: unmapped })
+}
+
+function countAnswers({ metrics }: JobRoutes) {
+  return (_request: Request, response: Response, next: () => void) => {
+    response.once('finish', () => metrics.requests.inc({ code: String(response.statusCode) }))
+    next()
+  }
+}
+
+const instant = z.iso
+  .datetime({ offset: true, error: 'expected a time such as 2026-11-22T10:00:00Z' })
+  .transform((text) => new Date(text))
+
+const jobFilter: z.ZodType<JobFilter> = z.object({
+  state: z.enum(['running', 'ended']).optional(),
+  user: z.string().optional(),
+  cluster: z.string().optional(),
+  since: instant.optional(),
+  limit: z.coerce.number().int().min(1).max(500).default(100),
+})
+
+const jobPlace = z.object({
+  id: z
+    .string()
+    .regex(/^\d{1,15}$/, 'expected the number of a job')
+    .transform(Number),
+  cluster: z.string().optional(),
+})
+
+/**
+ * The job that the path and `?cluster=` name.
+ * @throws {RequestError} 404 if there is none; 400 if several clusters have one with this number.
+ */
+async function findJob({ params, query: { cluster } }: Request, pool: Pool) {
+  const place = parse(jobPlace, { ...params, cluster })
+  const runsByCluster = await query(findRuns(pool, place.id, place.cluster))
+  const [found, other] = runsByCluster
+  if (!found) {
+    const where = place.cluster === undefined ? '' : ` in cluster ${place.cluster}`
+    throw new RequestError(404, 'unknown_job', `nobody told of a job ${place.id}${where}`)
+  }
+  if (other) {
+    const names = [...runsByCluster.keys()].join(', ')
+    const message = `job ${place.id} is in several clusters, add ?cluster= with one of: ${names}`
+    throw new RequestError(400, 'ambiguous_job', message)
+  }
+  return { jobId: place.id, cluster: found[0], runs: found[1] }
+}
+
+function parse<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  const faults = result.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
+  throw new RequestError(400, 'bad_parameter', faults.join('; '))
+}
+
+function energyOptions({ now, maxGapSeconds }: JobRoutes): EnergyOptions {
+  return { asOf: now(), maxGapSeconds }
+}
+
+function query<T>(answer: Promise<T>): Promise<T> {
+  return answer.catch((error: unknown) => {
+    throw databaseError(error)
+  })
+}

@@ -1,0 +1,54 @@
+create or replace function node_energy(
+  xnames text[], from_times timestamptz[], to_times timestamptz[], max_gap_seconds float8)
+returns table (
+  nth int8, joules float8, joules_low float8, joules_high float8, metered_seconds float8,
+  covered_seconds float8, method text, resets int4)
+language plpgsql stable parallel safe
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+begin
+  return query
+  with span as (
+    select s.nth, s.xname, s.from_time, s.to_time
+    from unnest(xnames, from_times, to_times)
+      with ordinality as s (xname, from_time, to_time, nth)
+  ),
+  counted as (
+    select distinct on (s.nth) s.nth, e.*
+    from node_meter(
+      xnames, 'cray_node_energy_joules_total', 'ChassisVoltageRegulator0InputEnergy') m
+    join span s on s.xname = m.xname
+    cross join lateral counter_energy(
+      m.frames, m.positions, m.clock_frames, m.clock_positions,
+      s.from_time, s.to_time, max_gap_seconds) e
+    order by s.nth, e.covered_seconds desc, m.meter
+  ),
+  uncounted as (
+    select s.nth, s.xname, s.from_time, s.to_time
+    from span s
+    where not exists (select from counted c where c.nth = s.nth)
+  ),
+  integrated as (
+    select distinct on (s.nth) s.nth, e.*
+    from node_meter(
+      array(select distinct u.xname from uncounted u),
+      'cray_node_power_watts', 'ChassisVoltageRegulator0InputPower') m
+    join uncounted s on s.xname = m.xname
+    cross join lateral power_energy(
+      m.frames, m.positions, m.clock_frames, m.clock_positions,
+      s.from_time, s.to_time, max_gap_seconds) e
+    order by s.nth, e.covered_seconds desc, m.meter
+  )
+  select c.nth, c.joules, c.joules_low, c.joules_high, c.metered_seconds, c.covered_seconds,
+    'counter', c.resets
+  from counted c
+  union all
+  select i.nth, i.joules, 0, null, i.covered_seconds, i.covered_seconds, 'power', 0
+  from integrated i;
+end
+$$;
+comment on function node_energy is
+  'Energy that the node xnames[nth] drew in [from_times[nth], to_times[nth]), in joules: from its '
+  'energy counter, else from its power, which bounds nothing: joules_low is 0, joules_high null. '
+  'No row where there is neither. Of several meters the one that covers most is taken.';

@@ -1,0 +1,36 @@
+import { AssertionError } from 'node:assert'
+import pg from 'pg'
+import { RequestError, UnavailableError } from '../../exporter/service/request-error.ts'
+
+/**
+ * The one place that judges PostgreSQL's errors (its Appendix A): bad data is the sender's fault
+ * and answered 400; anything else, a lost connection included, passes with time: 503. What was
+ * judged already and what is a fault of the program comes back as it is.
+ */
+export function databaseError(cause: unknown): Error {
+  if (isJudged(cause)) return cause
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  if (isBadData(cause)) {
+    return new RequestError(400, 'bad_data', `the database refused the data: ${reason}`, { cause })
+  }
+  return new UnavailableError('database_unavailable', `the database: ${reason}`, { cause })
+}
+
+function isJudged(error: unknown): error is Error {
+  const kinds = [RequestError, UnavailableError, AssertionError, TypeError, RangeError]
+  return kinds.some((kind) => error instanceof kind)
+}
+
+/** Class 22, data exception, and class 23, integrity constraint violation. */
+export function isBadData(error: unknown): boolean {
+  return /^2[23]/.test(sqlState(error) ?? '') && !isNoPartition(error)
+}
+
+/** No partition of the table takes the row (ExecFindPartition): ours to make. */
+export function isNoPartition(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '23514' && !error.constraint
+}
+
+function sqlState(error: unknown): string | undefined {
+  return error instanceof pg.DatabaseError ? error.code : undefined
+}

@@ -1,0 +1,167 @@
+/**
+ * The energy rules once more, as plainly as they can be said: slow, one node at a time, no SQL.
+ * Times are seconds since 1970.
+ */
+export interface Sample {
+  scraped: number
+  value: number
+  /** By the device's clock, if it said. */
+  clock?: number
+}
+
+export interface Metered {
+  joules: number
+  low: number
+  /** Infinity: unbounded. */
+  high: number
+  metered: number
+  covered: number
+  resets: number
+}
+
+export interface Span {
+  from: number
+  to: number
+}
+
+const clockToleranceSeconds = 300
+const credibleWatts = 100_000
+const nearSeconds = 300
+
+/** Undefined when no two readings lie around any part of the span. */
+export function meteredEnergy(
+  samples: readonly Sample[],
+  span: Span,
+  maxGap: number,
+): Metered | undefined {
+  const readings = readingsOf(samples)
+  const all = stepsOf(readings)
+  const steps = all.filter((step) => insideOf(step, span) > 0)
+  if (steps.length === 0) return undefined
+  const whole = steps.filter((step) => insideOf(step, span) === step.to - step.from)
+  const covered = steps.filter(({ from, to }) => to - from <= maxGap)
+  const grain = readings.every(({ value }) => Number.isInteger(value)) ? 1 : 0
+  const bounded = (readings[0]?.at ?? span.to) <= span.from && (readings.at(-1)?.at ?? 0) >= span.to
+  const high =
+    sumOf(steps, ({ rise }) => rise) + grain + lostBound(steps, seen(all, readings, span))
+  return {
+    joules: sumOf(steps, (step) => rose(step, span.to, all) - rose(step, span.from, all)),
+    low: Math.max(0, sumOf(whole, ({ rise }) => rise) - grain),
+    high: bounded && !Number.isNaN(high) ? high : Number.POSITIVE_INFINITY,
+    metered: sumOf(steps, (step) => insideOf(step, span)),
+    covered: sumOf(covered, (step) => insideOf(step, span)),
+    resets: steps.filter(({ reset }) => reset).length,
+  }
+}
+
+/** From one reading to the next. */
+interface Step extends Span {
+  rise: number
+  reset: boolean
+}
+
+function stepsOf(readings: readonly { at: number; value: number }[]): Step[] {
+  return readings.slice(1).map(({ at: to, value }, i) => {
+    const { at: from, value: before } = readings[i] ?? { at: to, value }
+    const rise = value < before ? value : value - before
+    const credible = rise <= credibleWatts * (to - from)
+    return { from, to, rise: credible ? rise : 0, reset: value < before || !credible }
+  })
+}
+
+function insideOf(step: Span, { from, to }: Span): number {
+  return Math.min(step.to, to) - Math.max(step.from, from)
+}
+
+function wattsOf({ from, to, rise }: Step): number {
+  return rise / (to - from)
+}
+
+/** What the counter rose from the start of the step until an instant, which may cut the step. */
+function rose(step: Step, at: number, all: readonly Step[]): number {
+  if (at <= step.from) return 0
+  if (at >= step.to) return step.rise
+  const [before, after] = [all[all.indexOf(step) - 1], all[all.indexOf(step) + 1]]
+  const even = (step.rise * (at - step.from)) / (step.to - step.from)
+  if (!before || !after || before.reset || after.reset || step.reset) return even
+  if (step.to - before.from > nearSeconds || after.to - step.from > nearSeconds) return even
+  const first = wattsOf(before) * (at - step.from)
+  const second = wattsOf(after) * (step.to - at)
+  return first + second > 0 ? (step.rise * first) / (first + second) : even
+}
+
+/** What the steps with resets may hold beyond what they count; NaN: nobody knows. */
+function lostBound(steps: readonly Step[], seen: readonly Step[]): number {
+  const resets = steps.filter(({ reset }) => reset)
+  if (resets.length === 0) return 0
+  const watts = seen.filter(({ reset }) => !reset).map(wattsOf)
+  if (watts.length === 0) return Number.NaN
+  const most = Math.max(...watts)
+  const seconds = sumOf(resets, ({ from, to }) => to - from)
+  return Math.max(0, 2 * most * seconds - sumOf(resets, ({ rise }) => rise))
+}
+
+/** The steps that the database reads: those within the span and 300 s around, and one beyond. */
+function seen(all: readonly Step[], readings: readonly { at: number }[], { from, to }: Span) {
+  const times = readings.map(({ at }) => at)
+  const first = Math.max(...times.filter((at) => at <= from - 300))
+  const last = Math.min(...times.filter((at) => at >= to + 300))
+  return all.filter((step) => step.from >= first && step.to <= last)
+}
+
+function sumOf<T>(items: readonly T[], value: (item: T) => number): number {
+  return items.reduce((sum, item) => sum + value(item), 0)
+}
+
+function readingsOf(samples: readonly Sample[]): { at: number; value: number }[] {
+  const readings: { at: number; value: number }[] = []
+  let previous: Sample | undefined
+  for (const sample of samples.toSorted((a, b) => a.scraped - b.scraped)) {
+    const { scraped, value, clock } = sample
+    const trusted = clock !== undefined && Math.abs(clock - scraped) <= clockToleranceSeconds
+    const at = trusted ? clock : scraped
+    const told = (clock ?? 0) > 0 && clock === previous?.clock && value === previous?.value
+    previous = sample
+    const latest = readings.at(-1)
+    if (!latest || (at > latest.at && !told)) readings.push({ at, value })
+  }
+  return readings
+}
+
+export interface Holding extends Span {
+  job: number
+  cores: number
+}
+
+export interface Shares {
+  jobs: Map<number, number>
+  /** What no job bears: the node's time without jobs, and the floor of cores that none holds. */
+  idle: number
+}
+
+/** What each job bears of a node that others may share, and what none does. */
+export function shares(
+  samples: readonly Sample[],
+  holdings: readonly Holding[],
+  node: { cores: number; idleWatts: number; span: Span },
+): Shares {
+  const cuts = [node.span, ...holdings].flatMap(({ from, to }) => [from, to]).sort((a, b) => a - b)
+  const result: Shares = { jobs: new Map(holdings.map(({ job }) => [job, 0])), idle: 0 }
+  for (const [i, to] of cuts.entries()) {
+    const from = cuts[i - 1] ?? to
+    if (from === to) continue
+    const metered = meteredEnergy(samples, { from, to }, 300)
+    if (!metered) continue
+    const here = holdings.filter((holding) => holding.from <= from && holding.to >= to)
+    const held = here.reduce((sum, { cores }) => sum + cores, 0)
+    const floor = Math.min(metered.joules, node.idleWatts * metered.metered)
+    const rest = metered.joules - floor
+    for (const { job, cores } of here) {
+      const share = (floor * cores) / Math.max(node.cores, held) + (rest * cores) / held
+      result.jobs.set(job, (result.jobs.get(job) ?? 0) + share)
+    }
+    const floorHeld = held / Math.max(node.cores, held)
+    result.idle += here.length === 0 ? metered.joules : floor * (1 - floorHeld)
+  }
+  return result
+}
