@@ -12,12 +12,26 @@ export const controlSection = z
     credentials: z.array(credentialSettings).default([]),
     /** The bearer token that every request but health must carry; without it all are refused. */
     token: secret.optional(),
+    /** Answer an accepted transition with 200 as PCS does, not with 202. */
+    pcsCompatible: z.boolean().default(false),
     /** Deadline of one request to a device. */
     timeoutSeconds: seconds.default(20),
+    /** Deadline of one read for a power status, at which the state is `undefined`. */
+    statusSeconds: seconds.default(5),
     /** Pause between two looks at a device that has not reached its state. */
     confirmSeconds: seconds.default(1),
-    /** Devices asked at once. */
+    /** Pause between two looks for work that another process has accepted or left. */
+    claimSeconds: seconds.default(1),
+    /** Time after which the work of a process that died is taken over. */
+    leaseSeconds: seconds.default(30),
+    /** Requests to devices in flight. */
     inFlight: z.int().min(1).default(64),
+    /** Tasks that one process works on at once, most of them waiting for their device. */
+    openTasks: z.int().min(1).default(5000),
+    /** Components in one request. */
+    targetsPerRequest: z.int().min(1).default(10_000),
+    /** How long the record of a transition is kept; PCS's default is a day. */
+    retentionHours: z.number().min(0.1).max(8784).default(24),
   })
   .prefault({})
 

@@ -1,0 +1,129 @@
+import type { Pool } from 'pg'
+import { RequestError } from '../exporter/service/request-error.ts'
+import type { Operation } from './operation.ts'
+import type { TaskState } from './transition.ts'
+
+/** A transition as PCS shows it; times are RFC 3339. */
+export interface TransitionSummary {
+  transitionID: string
+  operation: Operation
+  createTime: Date
+  automaticExpirationTime: Date
+  transitionStatus: 'new' | 'in-progress' | 'completed' | 'aborted' | 'abort-signaled'
+  taskCounts: Record<
+    'total' | 'new' | 'in-progress' | 'failed' | 'succeeded' | 'un-supported',
+    number
+  >
+}
+
+/** A task as PCS shows it, and after `error` what PCS does not tell. */
+export interface TaskRecord {
+  xname: string
+  taskStatus: 'new' | 'in-progress' | 'failed' | 'succeeded' | 'unsupported'
+  taskStatusDescription: string
+  error?: string
+  /** How it stands, with `timed-out` and `cancelled` told from `failed`. */
+  state: TaskState
+  /** The newest ResetType that was sent. */
+  resetType?: string
+  startTime?: Date
+  endTime?: Date
+  /** The transition that was at work on the component. */
+  heldBy?: string
+}
+
+export interface StepRecord {
+  time: Date
+  sent?: string
+  received: string
+  next: 'reset' | 'wait' | 'finish'
+  reason: string
+}
+
+const summaryColumns = `
+  select transition_id as "transitionID", operation, created_at as "createTime",
+    expires_at as "automaticExpirationTime", status as "transitionStatus",
+    jsonb_build_object('total', total, 'new', new, 'in-progress', in_progress, 'failed', failed,
+      'succeeded', succeeded, 'un-supported', unsupported) as "taskCounts"
+  from transition_summary`
+
+const listTransitionsSql = `${summaryColumns} order by created_at desc, transition_id limit $1`
+
+/** The newest first. */
+export async function listTransitions(pool: Pool, limit: number): Promise<TransitionSummary[]> {
+  return (await pool.query<TransitionSummary>(listTransitionsSql, [limit])).rows
+}
+
+const getTransitionSql = `${summaryColumns} where transition_id = $1`
+
+/** @throws {RequestError} 404 if there is no such transition. */
+export async function getTransition(pool: Pool, id: string): Promise<TransitionSummary> {
+  const { rows } = await pool.query<TransitionSummary>(getTransitionSql, [id])
+  const [transition] = rows
+  if (!transition) throw new RequestError(404, 'not_found', `transition ${id} does not exist`)
+  return transition
+}
+
+const listTasksSql = `
+  select xname,
+    case when state in ('timed-out', 'cancelled') then 'failed' else state end as "taskStatus",
+    description as "taskStatusDescription", error, state, reset_type as "resetType",
+    started_at as "startTime", ended_at as "endTime", held_by as "heldBy"
+  from task where transition_id = $1 order by task_id`
+
+/** A transition's tasks, in the order of their places. */
+export async function listTasks(pool: Pool, id: string): Promise<TaskRecord[]> {
+  return (await pool.query<TaskRecord>(listTasksSql, [id])).rows.map(withoutNulls)
+}
+
+const listStepsSql = `
+  select xname, at as "time", sent, received, next, reason
+  from task_step join task using (task_id)
+  where transition_id = $1 order by task_id, step`
+
+/** Every step that was taken for a transition, by xname. */
+export async function listSteps(pool: Pool, id: string): Promise<Map<string, StepRecord[]>> {
+  const steps = new Map<string, StepRecord[]>()
+  const { rows } = await pool.query<StepRecord & { xname: string }>(listStepsSql, [id])
+  for (const { xname, ...step } of rows) {
+    const ofTask = steps.get(xname) ?? []
+    steps.set(xname, ofTask)
+    ofTask.push(withoutNulls(step))
+  }
+  return steps
+}
+
+/** What the database does not have is not shown at all. */
+function withoutNulls<T extends object>(row: T): T {
+  return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null)) as T
+}
+
+const abortTransitionSql = `
+  update transition
+  set abort_signaled_at = coalesce(abort_signaled_at, $2)
+  where transition_id = $1
+    and (abort_signaled_at is not null or exists (
+      select from task
+      where task.transition_id = transition.transition_id and state in ('new', 'in-progress')))`
+
+/**
+ * Asks for the end of a transition; no reset is sent from now on. Again for an aborted one is
+ * the same.
+ * @throws {RequestError} 404 if there is none, 400 if it has completed, as PCS does.
+ */
+export async function abortTransition(pool: Pool, id: string, now: Date): Promise<void> {
+  const result = await pool.query(abortTransitionSql, [id, now])
+  if (result.rowCount === 1) return
+  await getTransition(pool, id)
+  throw new RequestError(400, 'completed', `transition ${id} has completed: nothing to abort`)
+}
+
+const oldestOpenSql = `
+  select extract(epoch from $1 - min(created_at))::float8 as seconds
+  from task join transition using (transition_id) where state in ('new', 'in-progress')`
+
+/** Age of the oldest unfinished task in seconds; 0 when there is none. */
+export async function oldestOpenSeconds(pool: Pool, now: Date): Promise<number> {
+  const { rows } = await pool.query<{ seconds: number | null }>(oldestOpenSql, [now])
+  return rows[0]?.seconds ?? 0
+}

@@ -1,0 +1,178 @@
+import { randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from '../exporter/service/log.ts'
+import {
+  abortedAmong,
+  type ClaimedTask,
+  claimTasks,
+  deleteExpired,
+  releaseTasks,
+  renewLeases,
+} from './queue.ts'
+import type { ControlSettings } from './settings.ts'
+import type { Task } from './transition.ts'
+import { type Assignment, type WorkContext, workOn } from './work.ts'
+
+export interface RunnerOptions extends Omit<WorkContext, 'lease' | 'confirmSeconds' | 'hurry'> {
+  log: Logger
+  settings: Pick<ControlSettings, 'confirmSeconds' | 'claimSeconds' | 'leaseSeconds' | 'openTasks'>
+}
+
+/** How long a command that is on its way may take when we close. */
+const closeSeconds = 5
+const purgeSeconds = 60
+
+/**
+ * Works on tasks of all processes: claims them, keeps its leases, and leaves what it cannot end
+ * to be claimed again. All it knows is in the database; to die is to be slow.
+ */
+export class Runner {
+  readonly #options: RunnerOptions
+  readonly #context: WorkContext
+  readonly #hurry = new AbortController()
+  readonly #assignments = new Map<string, Assignment>()
+  readonly #running = new Set<Promise<void>>()
+  readonly #loop: Promise<void>
+  #pause = new AbortController()
+  #closing = false
+  #renewAt = 0
+  #purgeAt = 0
+  #fault: string | undefined
+
+  constructor(options: RunnerOptions) {
+    const { confirmSeconds, leaseSeconds } = options.settings
+    const lease = { owner: randomUUID(), seconds: leaseSeconds }
+    // Every command on its way listens to it.
+    setMaxListeners(0, this.#hurry.signal)
+    this.#options = options
+    this.#context = { ...options, lease, confirmSeconds, hurry: this.#hurry.signal }
+    this.#loop = this.#run()
+  }
+
+  /** There is new work, or a transition was aborted: look at once. */
+  wake(): void {
+    this.#pause.abort()
+  }
+
+  /** Lets a command that is on its way come back, and leaves all tasks to be resumed. */
+  async close(): Promise<void> {
+    this.#closing = true
+    this.wake()
+    for (const { interrupt } of this.#assignments.values()) interrupt.abort()
+    const hurry = setTimeout(() => this.#hurry.abort(), closeSeconds * 1000)
+    await this.#loop
+    await Promise.all(this.#running)
+    clearTimeout(hurry)
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#closing) {
+      this.#pause = new AbortController()
+      await this.#round().then(
+        () => this.#recovered(),
+        (error: unknown) => this.#failed(error),
+      )
+      const { signal } = this.#pause
+      await sleep(this.#options.settings.claimSeconds * 1000, undefined, { signal }).catch(() => {})
+    }
+  }
+
+  async #round(): Promise<void> {
+    await this.#renew()
+    await this.#passAborts()
+    await this.#purge()
+    const { pool, lease } = this.#context
+    const free = this.#options.settings.openTasks - this.#assignments.size
+    if (free === 0 || this.#closing) return
+    for (const claimed of await claimTasks(pool, lease, free)) this.#assign(claimed)
+  }
+
+  async #renew(): Promise<void> {
+    const { pool, lease } = this.#context
+    if (performance.now() < this.#renewAt || this.#assignments.size === 0) return
+    const before = [...this.#assignments]
+    const ours = await renewLeases(pool, lease, [...this.#assignments.keys()])
+    this.#renewAt = performance.now() + (lease.seconds * 1000) / 3
+    for (const [taskId, { interrupt }] of before) if (!ours.has(taskId)) interrupt.abort()
+  }
+
+  async #passAborts(): Promise<void> {
+    const ids = new Set<string>()
+    for (const { claimed } of this.#assignments.values()) ids.add(claimed.transitionId)
+    if (ids.size === 0) return
+    const aborted = await abortedAmong(this.#context.pool, ids)
+    for (const assignment of this.#assignments.values()) {
+      if (!aborted.has(assignment.claimed.transitionId)) continue
+      assignment.aborted = true
+      assignment.interrupt.abort()
+    }
+  }
+
+  async #purge(): Promise<void> {
+    if (performance.now() < this.#purgeAt) return
+    this.#purgeAt = performance.now() + purgeSeconds * 1000
+    const deleted = await deleteExpired(this.#context.pool, this.#options.now())
+    if (deleted > 0) this.#options.log.info({ deleted }, 'expired transitions removed')
+  }
+
+  #assign(claimed: ClaimedTask): void {
+    const { aborted, steps } = claimed
+    // We stalled, and our own lease ran out: what we knew of the task may be old.
+    const stale = this.#assignments.get(claimed.taskId)
+    if (stale) {
+      stale.interrupt.abort()
+      return
+    }
+    const interrupt = new AbortController()
+    const assignment = { ...this.#context, claimed, aborted, steps, interrupt }
+    if (aborted || this.#closing) assignment.interrupt.abort()
+    this.#assignments.set(claimed.taskId, assignment)
+    const running: Promise<void> = this.#work(assignment).finally(() => {
+      this.#running.delete(running)
+    })
+    this.#running.add(running)
+  }
+
+  /** One task that fails must not stop the others: it is left, and claimed when its lease ends. */
+  async #work(assignment: Assignment): Promise<void> {
+    const { claimed, metrics, pool, lease } = assignment
+    const { log } = this.#options
+    const { taskId, xname, transitionId: transition_id } = claimed
+    const startedAt = performance.now()
+    metrics.tasksInFlight.inc()
+    try {
+      const ended = await workOn(assignment)
+      if (ended) this.#ended(ended, claimed, (performance.now() - startedAt) / 1000)
+      else await releaseTasks(pool, lease, [taskId])
+    } catch (error) {
+      log.warn({ error, xname, transition_id }, 'task left for now')
+    } finally {
+      metrics.tasksInFlight.dec()
+      this.#assignments.delete(taskId)
+    }
+  }
+
+  #ended(task: Task, { xname, transitionId }: ClaimedTask, seconds: number): void {
+    const { metrics } = this.#context
+    const { operation, state: outcome, description, error } = task
+    metrics.tasks.inc({ operation, outcome })
+    metrics.taskDuration.observe({ operation }, seconds)
+    const fields = { xname, transition_id: transitionId, operation, outcome, description, error }
+    const { log } = this.#options
+    const level = outcome === 'succeeded' ? 'debug' : 'warn'
+    log[level]({ ...fields, duration_seconds: seconds }, 'task ended')
+  }
+
+  /** The database is away: said once, and once when it is back. */
+  #failed(error: unknown): void {
+    const fault = String(error)
+    if (fault !== this.#fault) this.#options.log.error({ error }, 'cannot claim tasks')
+    this.#fault = fault
+  }
+
+  #recovered(): void {
+    if (this.#fault !== undefined) this.#options.log.info({}, 'claiming tasks again')
+    this.#fault = undefined
+  }
+}

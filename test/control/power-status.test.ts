@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict'
+import { startTestControl, type TestControl } from '../support/control.ts'
+import { cloneDatabase } from '../support/postgres.ts'
+import { type PowerDevice, startPowerDevice } from '../support/power-device.ts'
+
+describe('the power status', () => {
+  let cray: PowerDevice
+  let gigabyte: PowerDevice
+  let control: TestControl
+
+  before(async () => {
+    cray = await startPowerDevice({ Node1: { powerState: 'PoweringOn' }, Node0: {} })
+    gigabyte = await startPowerDevice({
+      Self: { powerState: 'Off', allowed: ['GracefulShutdown', 'ForceRestart', 'ForceOff', 'On'] },
+    })
+    control = await startTestControl({
+      databaseUrl: (await cloneDatabase()).url,
+      devices: [
+        { xname: 'x1000c0s0b0', server: cray },
+        { xname: 'x3000c0s2b0', server: gigabyte },
+        { xname: 'x3000m0', server: gigabyte },
+      ],
+      settings: { statusSeconds: 0.5 },
+    })
+  })
+
+  beforeEach(() => {
+    cray.mute = false
+  })
+
+  after(async () => {
+    await control.close()
+    await Promise.all([cray.close(), gigabyte.close()])
+  })
+
+  interface Status {
+    xname: string
+    powerState: string
+    managementState: string
+    error: string
+    supportedPowerTransitions: string[]
+    lastUpdated: string
+  }
+  const get = async (query: string): Promise<Status[]> =>
+    (await control.call('GET', `/v1/power-status${query}`)).body.status
+  const states = (found: Status[]) => found.map(({ xname, powerState }) => `${xname} ${powerState}`)
+
+  it('lists controllers and their nodes by place, when no name is given', async () => {
+    assert.deepEqual(states(await get('')), [
+      'x1000c0s0b0 on',
+      'x1000c0s0b0n0 on',
+      'x1000c0s0b0n1 off',
+      'x3000c0s2b0 on',
+      'x3000c0s2b0n0 off',
+    ])
+  })
+
+  it('has the fields of PCS', async () => {
+    const [found] = await get('?xname=x1000c0s0b0n0')
+    const { lastUpdated = '', ...rest } = found ?? {}
+    assert.deepEqual(rest, {
+      xname: 'x1000c0s0b0n0',
+      powerState: 'on',
+      managementState: 'available',
+      error: '',
+      supportedPowerTransitions: [
+        'On',
+        'Off',
+        'Soft-Off',
+        'Soft-Restart',
+        'Hard-Restart',
+        'Init',
+        'Force-Off',
+      ],
+    })
+    assert.ok(Math.abs(Date.parse(lastUpdated) - Date.now()) < 60_000)
+  })
+
+  it('is the same by POST, in the order asked, each name once', async () => {
+    const xname = ['x3000c0s2b0n0', 'X1000C0S0B0N0', 'x3000c0s2b0n0']
+    const { status, body } = await control.call('POST', '/power-status', { xname })
+    assert.equal(status, 200)
+    assert.deepEqual(states(body.status), ['x3000c0s2b0n0 off', 'x1000c0s0b0n0 on'])
+  })
+
+  it('is what the device says now', async () => {
+    Object.assign(gigabyte.nodes['Self'] ?? {}, { powerState: 'On' })
+    assert.deepEqual(states(await get('?xname=x3000c0s2b0n0')), ['x3000c0s2b0n0 on'])
+    Object.assign(gigabyte.nodes['Self'] ?? {}, { powerState: 'Off' })
+    assert.deepEqual(states(await get('?xname=x3000c0s2b0n0')), ['x3000c0s2b0n0 off'])
+  })
+
+  it('is undefined and unavailable for a device that is silent, never off', async () => {
+    await get('')
+    cray.mute = true
+    const found = await get('')
+    assert.deepEqual(states(found), [
+      'x1000c0s0b0 undefined',
+      'x1000c0s0b0n0 undefined',
+      'x1000c0s0b0n1 undefined',
+      'x3000c0s2b0 on',
+      'x3000c0s2b0n0 off',
+    ])
+    assert.equal(found[1]?.managementState, 'unavailable')
+    assert.match(found[1]?.error ?? '', /no answer/)
+  })
+
+  it('keeps a name that is not known, whatever the filter, and says why', async () => {
+    const found = await get('?xname=x9000c0s0b0n0&xname=x1000c0s0b0n9&xname=x0&powerStateFilter=on')
+    assert.deepEqual(
+      found.map(({ powerState, error }) => [powerState, error]),
+      [
+        ['', 'Component not found in component map.'],
+        ['', 'Component not found in component map.'],
+        ['', 'Component can not have power state and managment state data'],
+      ],
+    )
+  })
+
+  it('is filtered by power state and management state', async () => {
+    const off = await get('?powerStateFilter=OFF')
+    assert.deepEqual(states(off), ['x1000c0s0b0n1 off', 'x3000c0s2b0n0 off'])
+    assert.deepEqual(await get('?managementStateFilter=unavailable'), [])
+  })
+
+  it('is refused with 400 for what is no xname or filter', async () => {
+    const bad = await control.call('GET', '/power-status?xname=nonsense')
+    assert.equal(bad.status, 400)
+    assert.equal(bad.body.detail, 'xname: "nonsense": no xname')
+    assert.equal(bad.body.status, 400)
+    assert.equal((await control.call('GET', '/power-status?powerStateFilter=dim')).status, 400)
+    assert.equal((await control.call('POST', '/power-status')).status, 400)
+  })
+})
