@@ -1,0 +1,220 @@
+#!/usr/bin/env node
+import { Command, Option } from 'commander'
+import { z } from 'zod'
+import { startControl } from './control/main.ts'
+import { type RehearsalOptions, startRehearsal } from './control/rehearsal.ts'
+import { controlSection } from './control/settings.ts'
+import { startSite } from './control/site.ts'
+import { deviceList } from './exporter/inventory/static.ts'
+import { startExporter } from './exporter/main.ts'
+import type { Service } from './exporter/service/http.ts'
+import { createLog, errorText, type Logger, logFormats, logLevels } from './exporter/service/log.ts'
+import { listenAddress, logSettings, readSettings } from './exporter/service/settings.ts'
+import { exporterSection } from './exporter/settings.ts'
+import { startSimulator } from './exporter/simulator/main.ts'
+import { simulatorSection } from './exporter/simulator/settings.ts'
+import manifest from './package.json' with { type: 'json' }
+import { describeJobEnergy } from './remote-write/energy/print.ts'
+import { startRemoteWrite } from './remote-write/main.ts'
+import { migrate } from './remote-write/postgres/migrate.ts'
+import { connectionUrl, postgresSection } from './remote-write/postgres/pool.ts'
+import { remoteWriteSection } from './remote-write/settings.ts'
+
+/** The whole settings file: one section for each service, and what they share. */
+const settingsSchema = z
+  .strictObject({
+    log: logSettings,
+    devices: deviceList,
+    postgres: postgresSection,
+    exporter: exporterSection,
+    remoteWrite: remoteWriteSection,
+    control: controlSection,
+    simulator: simulatorSection,
+  })
+  .prefault({})
+
+type Settings = z.output<typeof settingsSchema>
+
+interface ServiceFlags {
+  'config.file'?: string
+  'log.level'?: (typeof logLevels)[number]
+  'log.format'?: (typeof logFormats)[number]
+  'web.listen-address'?: string
+  checkConfig?: boolean
+  migrateOnly?: boolean
+}
+
+interface ServiceDefinition {
+  section: 'exporter' | 'remoteWrite' | 'control' | 'simulator'
+  description: string
+  run(settings: Settings, context: { log: Logger; env: NodeJS.ProcessEnv }): Promise<Service>
+}
+
+const services: Record<string, ServiceDefinition> = {
+  exporter: {
+    section: 'exporter',
+    description: 'ask the devices and show their readings as Prometheus metrics',
+    run: ({ log, devices, exporter }, context) =>
+      startExporter({ log, devices, ...exporter }, context),
+  },
+  'remote-write': {
+    section: 'remoteWrite',
+    description: 'receive remote write and job events, answer the energy of jobs',
+    run: ({ log, postgres, remoteWrite }, context) =>
+      startRemoteWrite({ log, postgres, ...remoteWrite }, context),
+  },
+  control: {
+    section: 'control',
+    description: "switch power, with the API of HPE's Power Control Service",
+    run: ({ log, devices, postgres, control }, context) =>
+      startControl({ log, devices, postgres, ...control }, context),
+  },
+  simulate: {
+    section: 'simulator',
+    description: 'play a Cray EX chassis, a rack and their jobs on loopback',
+    run: ({ log, simulator }, context) => startSimulator({ log, ...simulator }, context),
+  },
+}
+
+async function main(): Promise<void> {
+  const program = new Command('joulebridge')
+    .description('Power telemetry, job energy and power control for HPE Cray EX systems.')
+    .version(manifest.version)
+  addStart(program)
+  for (const [name, service] of Object.entries(services)) addService(program, name, service)
+  addTools(program)
+  await program.parseAsync()
+}
+
+function addStart(program: Command): void {
+  program
+    .command('start')
+    .description('run all services; without settings, on a simulated system with its own database')
+    .option('--config.file <file>', 'settings of a site; then nothing is simulated')
+    .option('--data-dir <directory>', 'where database, secrets and logs are kept')
+    .addOption(number('--port-base <port>', 'first of the 200 ports to use').default(28000))
+    .addOption(number('--seed <number>', 'seed of the simulated jobs').default(1))
+    .addOption(number('--jobs-per-hour <number>', 'pace of the simulated jobs').default(40))
+    .addOption(number('--history-hours <hours>', 'simulated past, sent at start').default(24))
+    .option('--no-prometheus', 'use the built-in forwarder even if Prometheus is installed')
+    .action(startEverything)
+}
+
+async function startEverything(flags: StartFlags): Promise<void> {
+  const stopping = new AbortController()
+  stopRequested().then(() => stopping.abort(), stopping.abort)
+  const { 'config.file': file, dataDir: directory, ...rehearsal } = flags
+  const context = { directory, say, signal: stopping.signal, version: manifest.version }
+  if (file === undefined) return await startRehearsal(rehearsal, context)
+  const { remoteWrite, exporter, control } = await readSettings(settingsSchema, file)
+  const sections = { 'remote-write': remoteWrite, exporter, control }
+  await startSite(file, sections, context)
+}
+
+interface StartFlags extends RehearsalOptions {
+  'config.file'?: string
+  dataDir?: string
+}
+
+function addService(program: Command, name: string, service: ServiceDefinition): void {
+  const command = program
+    .command(name)
+    .description(service.description)
+    .option('--config.file <file>', 'settings; without it the defaults hold')
+    .addOption(new Option('--log.level <level>', 'least level to log').choices(logLevels))
+    .addOption(new Option('--log.format <format>', 'format of the log').choices(logFormats))
+    .option('--web.listen-address <address>', 'host:port to listen on')
+    .option('--check-config', 'only check the settings')
+  if (name === 'remote-write') {
+    command.option('--migrate-only', 'only bring the database schema up to date')
+  }
+  command.action(async (flags: ServiceFlags) => {
+    const settings = await settingsWith(flags, service)
+    if (flags.checkConfig) return say(`${flags['config.file'] ?? 'defaults'}: ok`)
+    if (flags.migrateOnly) return await migrateDatabase(settings)
+    await serve(name, settings, service)
+  })
+}
+
+function addTools(program: Command): void {
+  program
+    .command('check-config')
+    .description('report every fault of a settings file')
+    .requiredOption('--config.file <file>', 'the settings file')
+    .action(async (flags) => {
+      await readSettings(settingsSchema, flags['config.file'])
+      say(`${flags['config.file']}: ok`)
+    })
+  program
+    .command('migrate')
+    .description('bring the database schema up to date')
+    .option('--config.file <file>', 'settings; without it the defaults hold')
+    .action(async (flags) => migrateDatabase(await loadSettings(flags['config.file'])))
+  program
+    .command('job-energy')
+    .description('the energy of a job, with its bounds, node by node')
+    .argument('<id>', 'job id of the batch scheduler')
+    .option('--url <url>', 'where remote-write answers', 'http://127.0.0.1:28011')
+    .option('--json', 'the answer of the HTTP API as it comes')
+    .action(async (id, { url, json }) => say(await describeJobEnergy(url, id, json === true)))
+}
+
+async function loadSettings(file: string | undefined): Promise<Settings> {
+  return file === undefined ? settingsSchema.parse({}) : await readSettings(settingsSchema, file)
+}
+
+/** The settings file with the flags over it. */
+async function settingsWith(flags: ServiceFlags, service: ServiceDefinition): Promise<Settings> {
+  const settings = await loadSettings(flags['config.file'])
+  settings.log.level = flags['log.level'] ?? settings.log.level
+  settings.log.format = flags['log.format'] ?? settings.log.format
+  const address = flags['web.listen-address']
+  if (address !== undefined) {
+    settings[service.section].web.listenAddress = listenAddress.parse(address)
+  }
+  return settings
+}
+
+async function migrateDatabase({ postgres }: Settings): Promise<void> {
+  await migrate(await connectionUrl(postgres, process.env))
+  say('the database schema is up to date')
+}
+
+/** Runs a service until a signal, or the end of the parent that started it. */
+async function serve(name: string, settings: Settings, { run }: ServiceDefinition): Promise<void> {
+  const log = createLog(name, settings.log)
+  const service = await run(settings, { log, env: process.env })
+  log.info({ url: service.url }, 'listening')
+  log.info({ reason: await stopRequested() }, 'stopping')
+  await service.close()
+  if (process.connected) process.disconnect()
+}
+
+/**
+ * Resolves to the signal that asks us to end, or to the loss of the parent that started us. Signals
+ * after the first change nothing: Ctrl-C under npm arrives more than once.
+ */
+function stopRequested(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const event of ['SIGINT', 'SIGTERM', 'SIGHUP', 'disconnect']) {
+      process.on(event, () => resolve(event))
+    }
+  })
+}
+
+function number(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((text) => {
+    const value = Number(text)
+    if (!Number.isFinite(value)) throw new Error(`${flags}: ${JSON.stringify(text)} is no number`)
+    return value
+  })
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`joulebridge: ${errorText(error)}\n`)
+  process.exitCode = 1
+})
