@@ -1,14 +1,11 @@
-import { randomBytes } from 'node:crypto'
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
 import { compressSync } from 'snappy'
 import type { Service } from '../../exporter/service/http.ts'
-import { startEmbeddedPostgres } from '../../remote-write/postgres/embedded.ts'
 import { startRecord, varint, writeRequest } from '../support/remote-write.ts'
 import { type Sender, startSender } from '../support/sender.ts'
+import { startServer } from '../support/server.ts'
 
 export const name = 'receive'
 export const title =
@@ -24,19 +21,11 @@ const stepMs = 15_000
 
 /** Medians of interleaved rounds on one PostgreSQL that syncs to disk. Rates in samples/s. */
 export async function run(): Promise<Record<string, number>> {
-  const directory = await mkdtemp(join(tmpdir(), 'joulebridge-bench-'))
-  await chmod(directory, 0o711)
-  const postgres = await startEmbeddedPostgres({
-    directory: join(directory, 'postgres'),
-    port: await freePort(),
-    password: randomBytes(12).toString('hex'),
-    durable: true,
-  })
+  const server = await startServer({ durable: true })
   try {
-    return await runOn(postgres.url, join(directory, 'rows'))
+    return await runOn(server.url, join(server.directory, 'rows'))
   } finally {
-    await postgres.close()
-    await rm(directory, { recursive: true, force: true })
+    await server.close()
   }
 }
 
@@ -157,13 +146,4 @@ async function bytesPerSample(client: pg.Client): Promise<number> {
 
 function median(values: number[]): number {
   return values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve))
-  const address = probe.address()
-  await new Promise((resolve) => probe.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import fetch from 'node-fetch'
 import { type PrometheusTargets, prometheusConfig } from '../../dashboards/prometheus.ts'
 import { findProgram, startChild } from '../../exporter/service/child.ts'
-import { freePort } from './postgres.ts'
+import { freePort } from './port.ts'
 
 export interface TestPrometheus {
   /** The value of each series of an instant query, by its labels as JSON. */
