@@ -14,7 +14,7 @@ const readme = readFileSync(file, 'utf8')
 describe('README.md', () => {
   it('lists the metrics that the exporter has', () => {
     const renewed = readme.replace(
-      /(<!-- metrics: .* -->\n)[^]*?(<!-- \/metrics -->)/,
+      /(<!-- metrics: .* -->\n)[\s\S]*?(<!-- \/metrics -->)/,
       `$1${table()}$2`,
     )
     if (process.env['UPDATE']) writeFileSync(file, renewed)
@@ -22,7 +22,7 @@ describe('README.md', () => {
   })
 
   it('shows a settings file that check-config accepts', async () => {
-    const settings = /```yaml\n(# joulebridge\.yml\n[^]*?)```/.exec(readme)?.[1] ?? ''
+    const settings = /```yaml\n(# joulebridge\.yml\n[\s\S]*?)```/.exec(readme)?.[1] ?? ''
     const directory = await mkdtemp(join(tmpdir(), 'joulebridge-readme-'))
     const example = join(directory, 'joulebridge.yml')
     await writeFile(example, settings)
