@@ -2,6 +2,7 @@ import type { Express } from 'express'
 import type { Registry } from 'prom-client'
 import { exposition, openMetricsEnd, ownMetrics, Renderer } from './exposition.ts'
 import { parseXname } from './inventory/xname.ts'
+import type { PmCounters } from './polling/pm-counters.ts'
 import type { PolledDevice } from './polling/polled-device.ts'
 import { createApp, finishApp, sendMetrics } from './service/http.ts'
 import type { Logger } from './service/log.ts'
@@ -9,15 +10,18 @@ import { RequestError } from './service/request-error.ts'
 
 export interface ExporterApp {
   devices: readonly PolledDevice[]
+  /** The counters of the node itself, when they are read. */
+  inBand?: PmCounters | undefined
   registry: Registry
   log: Logger
 }
 
 /** The exporter's routes: all devices, one device now, and which devices there are. */
-export function exporterApp({ devices, registry, log }: ExporterApp): Express {
+export function exporterApp({ devices, inBand, registry, log }: ExporterApp): Express {
   const renderer = new Renderer()
   const metrics = async (openMetrics: boolean) => {
-    const texts = devices.map((device) => renderer.text(device.readings()))
+    const sources = inBand === undefined ? devices : [...devices, inBand]
+    const texts = sources.map((source) => renderer.text(source.readings()))
     const own = await ownMetrics(registry, openMetrics)
     return exposition(texts, openMetrics) + own + (openMetrics ? openMetricsEnd : '')
   }

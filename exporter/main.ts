@@ -1,5 +1,6 @@
 import { Registry } from 'prom-client'
 import { exporterApp } from './app.ts'
+import { startPmCounters } from './polling/pm-counters.ts'
 import { startPoller } from './polling/poller.ts'
 import { listen, registerProcessMetrics, type Service } from './service/http.ts'
 import type { Logger } from './service/log.ts'
@@ -11,13 +12,15 @@ export async function startExporter(
   settings: ExporterSettings,
   { log, env }: { log: Logger; env: NodeJS.ProcessEnv },
 ): Promise<Service> {
-  const { devices, credentials, poll, forward } = settings
+  const { devices, credentials, poll, forward, pmCounters } = settings
   const registry = new Registry()
   registerProcessMetrics(registry)
   const poller = startPoller({ devices, credentials, poll, env, log })
-  const app = exporterApp({ devices: poller.devices, registry, log })
+  const inBand =
+    pmCounters && startPmCounters({ ...pmCounters, paceSeconds: poll.fastSeconds, log })
+  const app = exporterApp({ devices: poller.devices, inBand, registry, log })
   const web = await listen(app, settings.web.listenAddress).catch(async (error: unknown) => {
-    await poller.close()
+    await Promise.all([poller.close(), inBand?.close()])
     throw error
   })
   const forwarder =
@@ -27,14 +30,17 @@ export async function startExporter(
           url: forward.url,
           intervalSeconds: forward.intervalSeconds,
           targetLabels: { job: forward.job, instance: forward.instance },
-          readings: () => poller.devices.flatMap((device) => device.readings()),
+          readings: () => [
+            ...poller.devices.flatMap((device) => device.readings()),
+            ...(inBand?.readings() ?? []),
+          ],
           registry,
           log,
         })
   return {
     url: web.url,
     async close() {
-      await Promise.all([web.close(), poller.close(), forwarder?.close()])
+      await Promise.all([web.close(), poller.close(), inBand?.close(), forwarder?.close()])
     },
   }
 }

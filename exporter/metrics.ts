@@ -1,3 +1,8 @@
+import { common, counter, gauge, type Metric, stateset } from './metric.ts'
+import { pduMetrics } from './pdu-metrics.ts'
+
+export type { Metric } from './metric.ts'
+
 /** A value as it stands in the output: a metric of the table below, its labels, base units. */
 export interface Reading {
   metric: MetricName
@@ -7,23 +12,21 @@ export interface Reading {
   value: number
 }
 
-export interface Metric {
-  name: string
-  /** A stateset has one series per state in the label `state`, 1 for the one it is in, else 0. */
-  type: 'gauge' | 'counter' | 'stateset'
-  /** Where the value stands in the device, and how it is converted. */
-  help: string
-  labels: readonly string[]
-}
-
-const common = ['xname', 'bmc', 'source'] as const
 const sensor = ['chassis', 'sensor'] as const
 const sensorPlace = ['name', 'parent', 'context', 'index', 'side', 'line'] as const
 const anySensor = [...common, ...sensor, ...sensorPlace] as const
-const outlet = [...common, 'outlet'] as const
-const phase = [...common, 'phase'] as const
+const powerLimit = [...common, 'chassis', 'processor', 'control', 'mode'] as const
+const supply = [...common, 'chassis', 'bay'] as const
 const device = ['xname', 'bmc'] as const
 
+const processor = [...common, 'processor'] as const
+const domain = [...common, 'domain'] as const
+const fan = [...anySensor, 'member'] as const
+const named = [...common, 'chassis', 'name', 'member', 'context'] as const
+
+const supplyMetrics = 'Redfish Chassis/*/PowerSubsystem/PowerSupplies/*/Metrics'
+const processors = 'Redfish Systems/*/Processors/*/EnvironmentMetrics'
+const inBand = 'a domain of the node as it sees itself; /sys/cray/pm_counters/*'
 const nodeSensors = 'Redfish Chassis/NodeN/Sensors/'
 const anySensors = 'Redfish Chassis/*/Sensors/*, those without a metric of their own:'
 
@@ -41,7 +44,8 @@ const readingMetrics = [
   gauge(
     'cray_node_idle_power_watts',
     'Power of a node without load; Redfish Chassis/NodeN/Controls/NodePowerLimit ' +
-      'Oem.Hpe.PowerIdleWatts, W; a 0 there means unknown and is left out.',
+      'Oem.Hpe.PowerIdleWatts or Chassis/Self/Power Oem.Vendor.PowerIdleWatts, W; a 0 there ' +
+      'means unknown and is left out.',
     common,
   ),
   counter(
@@ -51,7 +55,9 @@ const readingMetrics = [
   ),
   gauge(
     'cray_domain_power_watts',
-    `Power of all CPUs or all memory of a node; ${nodeSensors}Chassis*Subsystem0OutputPower, W.`,
+    'Power of all CPUs, all memory or all accelerators of a node; ' +
+      `${nodeSensors}Chassis*Subsystem0OutputPower, or the newest of an iLO's Chassis/1/Power/` +
+      'FastPowerMeter PowerDetail[] (CpuWatts, DimmWatts, GpuWatts; 0 there is left out), W.',
     [...common, 'domain'],
   ),
   gauge(
@@ -86,7 +92,12 @@ const readingMetrics = [
   gauge('cray_sensor_voltage_volts', `${anySensors} voltage, V.`, anySensor),
   gauge('cray_sensor_current_amperes', `${anySensors} current, A.`, anySensor),
   gauge('cray_sensor_temperature_celsius', `${anySensors} temperature, Cel.`, anySensor),
-  gauge('cray_sensor_pressure_pascals', `${anySensors} pressure, PSI x 6894.757293168.`, anySensor),
+  gauge(
+    'cray_sensor_pressure_pascals',
+    `${anySensors} pressure, PSI x 6894.757293168, kPa x 1000.`,
+    anySensor,
+  ),
+  gauge('cray_sensor_humidity_ratio', `${anySensors} humidity, % x 0.01.`, anySensor),
   gauge(
     'cray_sensor_reading_timestamp_seconds',
     'When the device took the reading of a node energy or power sensor, by its own clock; ' +
@@ -96,7 +107,7 @@ const readingMetrics = [
   gauge(
     'cray_sensors_without_reading',
     'Sensors of a device that gave no value: absent (not fitted), no_reading (no value in the ' +
-      'answer) or never_read (value 0 with a time of 1970).',
+      'answer), never_read (value 0 with a time of 1970) or implausible.',
     [...common, 'reason'],
   ),
   gauge(
@@ -105,24 +116,36 @@ const readingMetrics = [
     [...common, 'position'],
   ),
   stateset(
+    'cray_leak_detector_state',
+    'State of a leak detector; Redfish Chassis/*/ThermalSubsystem/LeakDetection/LeakDetectors/* ' +
+      'DetectorState.',
+    [...common, 'chassis', 'detector', 'state'],
+  ),
+  stateset(
     'cray_leak_alarm_state',
     'State of a leak alarm; Redfish Chassis/Enclosure/Oem/Alarms/* AlarmState.',
     [...common, 'alarm', 'severity', 'state'],
   ),
   gauge(
     'cray_power_limit_watts',
-    'Power limit in force, 0: none; Redfish Chassis/NodeN/Controls/* SetPoint, W.',
-    [...common, 'control', 'mode'],
+    'Power limit in force, 0: none; Redfish Chassis/*/Controls/* SetPoint, ' +
+      'Power PowerControl[].PowerLimit.LimitInWatts or EnvironmentMetrics ' +
+      'PowerLimitWatts.SetPoint, W.',
+    powerLimit,
   ),
   gauge(
     'cray_power_limit_min_watts',
-    'Lowest power limit that can be set; Redfish Chassis/NodeN/Controls/* SettingRangeMin, W.',
-    [...common, 'control', 'mode'],
+    'Lowest power limit that can be set; Redfish Chassis/*/Controls/* SettingRangeMin, ' +
+      'Power PowerControl[].Oem.Vendor.PowerLimit.Min or EnvironmentMetrics ' +
+      'PowerLimitWatts.AllowableMin, W.',
+    powerLimit,
   ),
   gauge(
     'cray_power_limit_max_watts',
-    'Highest power limit that can be set; Redfish Chassis/NodeN/Controls/* SettingRangeMax, W.',
-    [...common, 'control', 'mode'],
+    'Highest power limit that can be set; Redfish Chassis/*/Controls/* SettingRangeMax, ' +
+      'Power PowerControl[].Oem.Vendor.PowerLimit.Max or EnvironmentMetrics ' +
+      'PowerLimitWatts.AllowableMax, W.',
+    powerLimit,
   ),
   stateset('cray_power_state', 'Power state; Redfish Systems/* and Chassis/* PowerState.', [
     ...common,
@@ -130,108 +153,139 @@ const readingMetrics = [
   ]),
   gauge(
     'cray_server_power_watts',
-    'Power of a server; Redfish Chassis/*/Power PowerControl[].PowerConsumedWatts, W.',
-    [...common, 'control'],
+    'Power of a server; Redfish Chassis/*/Power PowerControl[].PowerConsumedWatts, else ' +
+      'Chassis/*/EnvironmentMetrics PowerWatts, W.',
+    [...common, 'chassis', 'control'],
   ),
   gauge(
     'cray_server_power_window_watts',
     'Mean, least and most power of a server over its last minutes; ' +
       'Redfish Chassis/*/Power PowerControl[].PowerMetrics, W.',
-    [...common, 'control', 'stat', 'minutes'],
+    [...common, 'chassis', 'control', 'stat', 'minutes'],
+  ),
+  gauge(
+    'cray_server_enclosure_power_watts',
+    'Power of the enclosure that a server is in, and of the server by the enclosure; Redfish ' +
+      'Chassis/EnclosureChassis Oem.Hpe.ChassisPowerWatts and NodePowerWatts, W.',
+    [...common, 'part'],
   ),
   counter(
     'cray_server_energy_joules_total',
-    'Energy of a server; Redfish Chassis/Self/Sensors/Energy Reading, J. Known to restart often ' +
-      'and to be implausibly small on Gigabyte servers.',
-    common,
+    'Energy of a server; Redfish Chassis/Self/Sensors/Energy Reading, J, which restarts often ' +
+      'and is implausibly small on Gigabyte servers; elsewhere Chassis/*/EnvironmentMetrics ' +
+      'EnergyJoules, or EnergykWh x 3600000.',
+    [...common, 'chassis'],
   ),
   gauge(
     'cray_power_supply_input_volts',
-    'Line voltage of a power supply; Redfish Chassis/*/Power PowerSupplies[].LineInputVoltage, V.',
-    [...common, 'bay'],
+    'Line voltage of a power supply; Redfish Chassis/*/Power PowerSupplies[].LineInputVoltage, ' +
+      'or PowerSupplies/*/Metrics InputVoltage, V.',
+    supply,
   ),
   gauge(
     'cray_power_supply_output_watts',
     'Output of a power supply; Redfish Chassis/*/Power PowerSupplies[].LastPowerOutputWatts or ' +
-      'PowerOutputWatts, W. Some servers give all of their power for each supply: do not add.',
-    [...common, 'bay'],
+      'PowerOutputWatts, or PowerSupplies/*/Metrics OutputPowerWatts, W. Some servers give all ' +
+      'of their power for each supply: do not add.',
+    supply,
   ),
   gauge(
     'cray_power_supply_input_watts',
-    'Input of a power supply; Redfish Chassis/*/Power PowerSupplies[].PowerInputWatts, W.',
-    [...common, 'bay'],
+    'Input of a power supply; Redfish Chassis/*/Power PowerSupplies[].PowerInputWatts, ' +
+      'or PowerSupplies/*/Metrics InputPowerWatts, W.',
+    supply,
+  ),
+  gauge(
+    'cray_power_supply_output_window_watts',
+    'Mean and most output of a power supply of late; Redfish Chassis/1/Power PowerSupplies[]' +
+      '.Oem.Hpe.{Average,Max}PowerOutputWatts, W.',
+    [...supply, 'stat'],
+  ),
+  gauge(
+    'cray_power_supply_input_amperes',
+    `Line current of a power supply; ${supplyMetrics} InputCurrentAmps, A.`,
+    supply,
+  ),
+  counter(
+    'cray_power_supply_energy_joules_total',
+    `Energy of a power supply; ${supplyMetrics} EnergykWh, kWh x 3600000.`,
+    supply,
+  ),
+  gauge(
+    'cray_power_supply_rail_watts',
+    `Power of a rail of a power supply; ${supplyMetrics} RailPowerWatts[], W.`,
+    [...supply, 'name'],
+  ),
+  gauge(
+    'cray_power_supply_rail_amperes',
+    `Current of a rail of a power supply; ${supplyMetrics} RailCurrentAmps[], A.`,
+    [...supply, 'name'],
+  ),
+  gauge(
+    'cray_processor_power_watts',
+    `Power of a processor or accelerator; ${processors} PowerWatts, W.`,
+    processor,
+  ),
+  counter(
+    'cray_processor_energy_joules_total',
+    `Energy of a processor or accelerator; ${processors} EnergyJoules, else EnergykWh x 3600000.`,
+    processor,
+  ),
+  gauge(
+    'cray_processor_temperature_celsius',
+    `Temperature of a processor or accelerator; ${processors} TemperatureCelsius, Cel.`,
+    processor,
   ),
   gauge(
     'cray_server_temperature_celsius',
-    'Temperature in a server; Redfish Chassis/*/Thermal Temperatures[].ReadingCelsius, Cel.',
-    [...common, 'name', 'context'],
+    'Temperature in a server; Redfish Chassis/*/Thermal Temperatures[].ReadingCelsius, or ' +
+      'ThermalSubsystem/ThermalMetrics, PowerSupplies/*/Metrics, EnvironmentMetrics, Cel.',
+    named,
   ),
   gauge(
     'cray_server_voltage_volts',
-    'Voltage in a server; Redfish Chassis/*/Power Voltages[].ReadingVolts, V.',
-    [...common, 'name', 'context'],
+    'Voltage in a server; Redfish Chassis/*/Power Voltages[].ReadingVolts, or ' +
+      'PowerSupplies/*/Metrics RailVoltage[], V.',
+    named,
+  ),
+  gauge(
+    'cray_server_humidity_ratio',
+    'Relative humidity in a server; Redfish Chassis/*/EnvironmentMetrics HumidityPercent, ' +
+      '% x 0.01.',
+    [...common, 'chassis'],
   ),
   gauge(
     'cray_fan_speed_ratio',
-    'Speed of a fan, 1 is full; Redfish Chassis/*/Thermal Fans[].Reading, percent x 0.01.',
-    [...common, 'name'],
+    'Speed of a fan, 1 is full; Redfish Chassis/*/Thermal Fans[].Reading, ' +
+      'ThermalSubsystem/Fans/* SpeedPercent, EnvironmentMetrics FanSpeedsPercent[] or Sensors/*, ' +
+      'percent x 0.01.',
+    fan,
   ),
   gauge(
     'cray_fan_speed_rpm',
-    'Speed of a fan in turns a minute; Redfish Chassis/*/Thermal Fans[].Reading, RPM.',
-    [...common, 'name'],
+    'Speed of a fan in turns a minute; Redfish Chassis/*/Thermal Fans[].Reading, ' +
+      'ThermalSubsystem/Fans/* SpeedPercent.SpeedRPM or Sensors/*, RPM.',
+    fan,
   ),
+  ...pduMetrics,
+  counter('cray_pm_energy_joules_total', `Energy of ${inBand}_energy and energy, J.`, domain),
+  gauge('cray_pm_power_watts', `Power of ${inBand}_power and power, W.`, domain),
+  gauge(
+    'cray_pm_power_cap_watts',
+    `Power limit, 0: none, of ${inBand}_power_cap and power_cap, W.`,
+    domain,
+  ),
+  gauge('cray_pm_temperature_celsius', `Temperature of ${inBand}_temp, C.`, domain),
   counter(
-    'cray_pdu_outlet_energy_joules_total',
-    'Energy of an outlet; JAWS monitor/outlets energy, Wh x 3600.',
-    outlet,
-  ),
-  gauge('cray_pdu_outlet_power_watts', 'JAWS monitor/outlets active_power, W.', outlet),
-  gauge('cray_pdu_outlet_current_amperes', 'JAWS monitor/outlets current, A.', outlet),
-  gauge('cray_pdu_outlet_voltage_volts', 'JAWS monitor/outlets voltage, V.', outlet),
-  stateset('cray_pdu_outlet_state', 'JAWS monitor/outlets state.', [...outlet, 'state']),
-  gauge(
-    'cray_pdu_outlet_apparent_power_voltamperes',
-    'JAWS monitor/outlets apparent_power, VA.',
-    outlet,
+    'cray_pm_freshness_total',
+    'Updates of the counters, about ten a second; /sys/cray/pm_counters/freshness.',
+    common,
   ),
   gauge(
-    'cray_pdu_outlet_power_factor_ratio',
-    'JAWS monitor/outlets power_factor; absent without load.',
-    outlet,
-  ),
-  counter(
-    'cray_pdu_phase_energy_joules_total',
-    'Energy of a phase; JAWS monitor/phases energy, kWh x 3600000.',
-    phase,
-  ),
-  gauge('cray_pdu_phase_power_watts', 'JAWS monitor/phases active_power, W.', phase),
-  gauge('cray_pdu_phase_voltage_volts', 'JAWS monitor/phases voltage, V.', phase),
-  gauge('cray_pdu_phase_current_amperes', 'JAWS monitor/phases current, A.', phase),
-  gauge(
-    'cray_pdu_phase_apparent_power_voltamperes',
-    'JAWS monitor/phases apparent_power, VA.',
-    phase,
-  ),
-  gauge(
-    'cray_pdu_phase_power_factor_ratio',
-    'JAWS monitor/phases power_factor; absent without load.',
-    phase,
-  ),
-  gauge('cray_pdu_line_current_amperes', 'JAWS monitor/lines current, A.', [...common, 'line']),
-  gauge('cray_pdu_branch_current_amperes', 'JAWS monitor/branches current, A.', [
-    ...common,
-    'branch',
-  ]),
-  gauge(
-    'cray_pdu_temperature_celsius',
-    'Temperature at a probe; JAWS monitor/sensors/temp temperature_celsius, Cel.',
-    [...common, 'probe', 'name'],
-  ),
-  gauge(
-    'cray_pdu_humidity_ratio',
-    'Relative humidity at a probe; JAWS monitor/sensors/humidity relative_humidity, % x 0.01.',
-    [...common, 'probe', 'name'],
+    'cray_pm_startup_info',
+    'Changes when the controller restarts, and its energies with it; ' +
+      '/sys/cray/pm_counters/startup.',
+    [...common, 'startup'],
   ),
 ] as const
 
@@ -286,20 +340,4 @@ export function stateReadings(
     labels: { ...labels, state: each },
     value: each === state ? 1 : 0,
   }))
-}
-
-function gauge<const N extends string>(name: N, help: string, labels: readonly string[]) {
-  return { name, type: 'gauge', help, labels } as const
-}
-
-function counter<const N extends `${string}_total`>(
-  name: N,
-  help: string,
-  labels: readonly string[],
-) {
-  return { name, type: 'counter', help, labels } as const
-}
-
-function stateset<const N extends string>(name: N, help: string, labels: readonly string[]) {
-  return { name, type: 'stateset', help, labels } as const
 }

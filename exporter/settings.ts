@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { credentialSettings, type Device } from './inventory/static.ts'
+import { credentialSettings, type Device, xname } from './inventory/static.ts'
+import { parseXname } from './inventory/xname.ts'
 import type { LogSettings } from './service/log.ts'
 import { listenAddress, seconds } from './service/settings.ts'
 
@@ -15,11 +16,20 @@ export const exporterSection = z
         slowSeconds: seconds.default(60),
         /** Deadline of one request to a device. */
         timeoutSeconds: seconds.default(10),
+        /** Pause between requests to a PDU that falls over under bursts (HPE). */
+        gapSeconds: seconds.default(1),
         /** Requests in flight: to one device, and in all. */
         perDevice: z.int().min(1).default(2),
         inFlight: z.int().min(1).default(64),
       })
       .prefault({}),
+    /** The counters of the node that this runs on, in band; off unless its xname is given. */
+    pmCounters: z
+      .strictObject({
+        directory: z.string().default('/sys/cray/pm_counters'),
+        xname: xname.refine(isNode, 'expected the xname of a node such as x1000c0s0b0n0'),
+      })
+      .optional(),
     credentials: z.array(credentialSettings).default([]),
     /** Remote write without a Prometheus; off unless a URL is given. */
     forward: z
@@ -38,4 +48,8 @@ export const exporterSection = z
 export interface ExporterSettings extends z.output<typeof exporterSection> {
   log: LogSettings
   devices: Device[]
+}
+
+function isNode(text: string): boolean {
+  return parseXname(text).type === 'Node'
 }

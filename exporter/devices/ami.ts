@@ -1,10 +1,11 @@
 import type { Reading } from '../metrics.ts'
-import { collection, collectionIfAny } from '../redfish/collection.ts'
-import { parseSensor } from '../redfish/sensor.ts'
+import { listAt, numberAt } from '../redfish/parse.ts'
 import type { Collector } from './collector.ts'
-import { serverLabels, serverReadings } from './rack-server.ts'
+import { serverLabels } from './server-place.ts'
+import { server } from './standard.ts'
 
 const chassis = '/redfish/v1/Chassis/Self'
+const standard = server('ami', chassis, 1)
 
 /**
  * A Gigabyte server (AMI MegaRAC). It bears one request at a time, and not many: HPE's manual
@@ -12,28 +13,27 @@ const chassis = '/redfish/v1/Chassis/Self'
  * are shown, under their own names.
  */
 export const ami: Collector = {
-  kind: 'ami',
-  requestsAtOnce: 1,
-  plan: async (get) => ({
-    fast: [`${chassis}/Power`, ...(await collectionIfAny(`${chassis}/Sensors`, get))],
-    slow: [`${chassis}/Thermal`, ...(await collection('/redfish/v1/Systems', get))],
-  }),
-  readings: ({ xname }, resources) => [
-    ...serverReadings(xname, chassis, resources),
-    ...[...resources].flatMap(([path, body]) => sensorReadings(xname, path, body)),
-  ],
+  ...standard,
+  readings: (device, resources) => {
+    const found = standard.readings(device, resources).map(asServerEnergy)
+    if (found.some(({ metric }) => metric === serverEnergy)) return found
+    return [...found, ...accumulatedEnergy(device.xname, resources.get(`${chassis}/Power`))]
+  },
 }
 
-/** Named by the end of the path: an `Id` here is a text with blanks. */
-function sensorReadings(bmc: string, path: string, body: unknown): Reading[] {
-  if (!path.startsWith(`${chassis}/Sensors/`)) return []
-  const { quantity, reading, place } = parseSensor(body, path)
-  if (reading === undefined) return []
-  const labels = serverLabels(bmc)
-  const { value } = reading
-  if (quantity === 'energy') return [{ metric: 'cray_server_energy_joules_total', labels, value }]
-  if (quantity !== 'power') return []
-  const sensor = path.slice(`${chassis}/Sensors/`.length)
-  const own = { ...labels, chassis: 'Self', sensor, ...place }
-  return [{ metric: 'cray_sensor_power_watts', labels: own, value }]
+const serverEnergy = 'cray_server_energy_joules_total'
+
+/** Its one sensor of energy is the server's. */
+function asServerEnergy(reading: Reading): Reading {
+  if (reading.metric !== 'cray_sensor_energy_joules_total') return reading
+  const { xname = '', bmc = '', source = '' } = reading.labels
+  return { metric: serverEnergy, labels: { xname, bmc, source }, value: reading.value }
+}
+
+/** The same figure as the sensor's, where there is no sensor. */
+function accumulatedEnergy(bmc: string, power: unknown): Reading[] {
+  const path = ['Oem', 'Vendor', 'PowerMetrics', 'AccumulatedEnergyJoules']
+  const value = numberAt(listAt(power, 'PowerControl')[0], ...path)
+  if (value === undefined) return []
+  return [{ metric: serverEnergy, labels: serverLabels(bmc), value }]
 }

@@ -16,6 +16,8 @@ export interface Collector {
   kind: DeviceKind
   /** How many requests the kind bears at once, where that is fewer than the settings allow. */
   requestsAtOnce?: number
+  /** Whether its requests, one at a time, need a pause between them. */
+  spaced?: boolean
   /**
    * Finds the resources of this device. A part that is missing is left out.
    * @throws {RedfishError} when the device cannot be asked.

@@ -28,7 +28,7 @@ function componentOf(bmc: string, chassis: string, sensor: string): string {
     if (blade !== undefined) return `${around}s${blade}`
     const peripheral = numberIn(/^Perif(\d+)$/, chassis)
     if (peripheral !== undefined) return `${around}r${peripheral}`
-    const rectifier = numberIn(/^Rectifier(\d)/, sensor)
+    const rectifier = numberIn(/^Rectifier(\d+)/, sensor)
     return rectifier === undefined ? around : `${around}t${rectifier}`
   }
   const cage = numberIn(/^NetworkingDevice(\d+)(?:Temperature|Voltage)$/, sensor)

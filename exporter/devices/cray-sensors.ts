@@ -1,12 +1,13 @@
 import type { MetricName, Reading } from '../metrics.ts'
-import { linkAt, listAt } from '../redfish/parse.ts'
-import { parseSensor, type Quantity, type Sensor } from '../redfish/sensor.ts'
+import { listedMembers } from '../redfish/collection.ts'
+import { parseSensor, type Sensor } from '../redfish/sensor.ts'
+import { anySensorReadings } from './any-sensor.ts'
 import { crayPlace } from './cray-place.ts'
 
 /** The sensors among a controller's resources, as readings. */
 export function sensorReadings(bmc: string, resources: ReadonlyMap<string, unknown>): Reading[] {
   const found: Reading[] = []
-  const without = { no_reading: 0, never_read: 0 }
+  const without = { absent: 0, no_reading: 0, never_read: 0 }
   for (const [path, body] of resources) {
     const chassis = sensorPath.exec(path)?.groups?.['chassis']
     if (chassis === undefined) continue
@@ -64,12 +65,12 @@ const ownMetrics: readonly { chassis: RegExp; sensor: RegExp; metric: MetricName
   },
   {
     chassis: /^Enclosure$/,
-    sensor: /^Rectifier(?<rectifier>\d)(?<line>Line\d)?(?<side>Input|Output)Current$/,
+    sensor: /^Rectifier(?<rectifier>\d+)(?<line>Line\d)?(?<side>Input|Output)Current$/,
     metric: 'cray_rectifier_current_amperes',
   },
   {
     chassis: /^Enclosure$/,
-    sensor: /^Rectifier(?<rectifier>\d)(?<line>Line\dToLine\d)?(?<side>Input|Output)Voltage$/,
+    sensor: /^Rectifier(?<rectifier>\d+)(?<line>Line\dToLine\d)?(?<side>Input|Output)Voltage$/,
     metric: 'cray_rectifier_voltage_volts',
   },
 ]
@@ -101,11 +102,7 @@ function readingsOf(bmc: string, chassis: string, sensor: Sensor): Reading[] {
   }
   const own = ownMetric(chassis, sensor.id)
   const names = { chassis, sensor: sensor.id }
-  if (own === undefined) {
-    if (sensor.quantity === undefined) return []
-    const labels = Object.assign(place, names, sensor.place)
-    return [{ metric: sensorMetrics[sensor.quantity], labels, value }]
-  }
+  if (own === undefined) return anySensorReadings({ ...place, ...names }, sensor)
   const reading = { metric: own.metric, labels: { ...place, ...own.labels }, value }
   if (takenAt === undefined || !own.metric.startsWith('cray_node_')) return [reading]
   const time = {
@@ -114,15 +111,6 @@ function readingsOf(bmc: string, chassis: string, sensor: Sensor): Reading[] {
     value: takenAt.getTime() / 1000,
   } as const
   return [reading, time]
-}
-
-const sensorMetrics: Record<Quantity, MetricName> = {
-  power: 'cray_sensor_power_watts',
-  energy: 'cray_sensor_energy_joules_total',
-  voltage: 'cray_sensor_voltage_volts',
-  current: 'cray_sensor_current_amperes',
-  temperature: 'cray_sensor_temperature_celsius',
-  pressure: 'cray_sensor_pressure_pascals',
 }
 
 /**
@@ -134,10 +122,10 @@ function chassisPower(
   found: readonly Reading[],
   resources: ReadonlyMap<string, unknown>,
 ): Reading[] {
-  const listed = listAt(resources.get('/redfish/v1/Chassis/Enclosure/Sensors'), 'Members')
+  const listed = listedMembers('/redfish/v1/Chassis/Enclosure/Sensors', resources)
   return ['Input', 'Output'].flatMap((side) => {
     const rectifier = new RegExp(`/Rectifier\\d+${side}Power$`)
-    const expected = listed.filter((member) => rectifier.test(linkAt(member) ?? '')).length
+    const expected = listed.filter((member) => rectifier.test(member)).length
     const parts = found.filter(
       ({ metric, labels }) => metric === 'cray_rectifier_power_watts' && labels['side'] === side,
     )

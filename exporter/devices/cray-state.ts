@@ -1,5 +1,5 @@
 import { type Reading, stateReadings } from '../metrics.ts'
-import { numberAt, numericTextAt, textAt } from '../redfish/parse.ts'
+import { fieldAt, listAt, numberAt, numericTextAt, textAt } from '../redfish/parse.ts'
 
 /** A leak alarm. Only `Armed`, its state of rest, is documented; others are shown as they come. */
 export function alarmReadings(labels: Record<string, string>, body: unknown): Reading[] {
@@ -28,4 +28,24 @@ export function controlReadings(labels: Record<string, string>, body: unknown): 
   const idle = numericTextAt(body, 'Oem', 'Hpe', 'PowerIdleWatts')
   if (control === 'NodePowerLimit') add('cray_node_idle_power_watts', labels, idle || undefined)
   return found
+}
+
+/**
+ * The power limits of older node firmware (HPE's hms-capmc): `PowerControl[]` of a node's `Power`,
+ * named `Node Power Control`, `Accelerator0 Power Control`. The names are those of newer firmware.
+ */
+export function oldLimitReadings(labels: Record<string, string>, body: unknown): Reading[] {
+  return listAt(body, 'PowerControl').flatMap((member) => {
+    const part = /^(\w+) Power Control$/.exec(textAt(member, 'Name') ?? '')?.[1]
+    if (part === undefined) return []
+    const limits = fieldAt(member, 'Oem', 'Cray', 'PowerLimit')
+    return controlReadings(labels, {
+      Id: `${part}PowerLimit`,
+      ControlType: 'Power',
+      SetPoint: fieldAt(member, 'PowerLimit', 'LimitInWatts'),
+      SettingRangeMin: fieldAt(limits, 'Min'),
+      SettingRangeMax: fieldAt(limits, 'Max'),
+      Oem: { Hpe: { PowerIdleWatts: fieldAt(member, 'Oem', 'Cray', 'PowerIdleWatts') } },
+    })
+  })
 }

@@ -1,6 +1,7 @@
 import type { Device } from '../inventory/static.ts'
 import { type MetricName, type Reading, stateReadings } from '../metrics.ts'
 import { listAt, numberAt, textAt } from '../redfish/parse.ts'
+import { inBaseUnits } from '../redfish/units.ts'
 import type { Collector } from './collector.ts'
 import { outletNumbers, pduNumber } from './pdu-place.ts'
 
@@ -123,13 +124,8 @@ function fieldReadings(
 ): Reading[] {
   return fields.flatMap(([name, metric, factor = 1]) => {
     const value = numberAt(element, name)
-    return value === undefined ? [] : [{ metric, labels, value: scale(value, factor) }]
+    return value === undefined ? [] : [{ metric, labels, value: inBaseUnits(value, factor) }]
   })
-}
-
-/** 57 x 0.01 is 0.5700000000000001, 57 / 100 is not. */
-function scale(value: number, factor: number): number {
-  return factor < 1 ? value / Math.round(1 / factor) : value * factor
 }
 
 function outletState(element: unknown, labels: Record<string, string>): Reading[] {

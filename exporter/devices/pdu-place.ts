@@ -12,11 +12,14 @@ export function pduNumber(id: string, units: readonly string[]): number {
 }
 
 /** The outlets of each unit, counted from 1 in the order of letters, then number. */
-export function outletNumbers(ids: readonly string[]): Map<string, number> {
+export function outletNumbers(
+  ids: readonly string[],
+  unitOf = (id: string) => id.slice(0, 1),
+): Map<string, number> {
   const numbers = new Map<string, number>()
   const counts = new Map<string, number>()
   for (const id of [...new Set(ids)].sort(byLettersThenNumber)) {
-    const unit = id.slice(0, 1)
+    const unit = unitOf(id)
     const number = (counts.get(unit) ?? 0) + 1
     counts.set(unit, number)
     numbers.set(id, number)

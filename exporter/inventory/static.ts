@@ -3,7 +3,18 @@ import { secret } from '../service/settings.ts'
 import { isXname, parseXname, xnameContains } from './xname.ts'
 
 /** The kinds of device; absent in the settings, what a device says of itself decides. */
-export const deviceKinds = ['cray-controller', 'ilo', 'ami', 'jaws'] as const
+export const deviceKinds = [
+  'cray-controller',
+  'ilo',
+  'ami',
+  'intel',
+  'openbmc',
+  'redfish',
+  'jaws',
+  'rts',
+  'hpe-pdu',
+  'rack-pdu',
+] as const
 export type DeviceKind = (typeof deviceKinds)[number]
 
 export const xname = z

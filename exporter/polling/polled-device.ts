@@ -7,6 +7,7 @@ import { RedfishError } from '../redfish/error.ts'
 import type { Logger } from '../service/log.ts'
 import { Resources } from './resources.ts'
 import { fetchAll } from './round.ts'
+import { Spacing } from './spacing.ts'
 import { counting, newTally, type Status, statusReadings } from './status.ts'
 
 export interface PolledDeviceOptions {
@@ -15,6 +16,8 @@ export interface PolledDeviceOptions {
   /** The most requests at once; a kind that bears fewer gets fewer. */
   perDevice: number
   slowSeconds: number
+  /** Between requests to a device of a kind that needs it. */
+  gapSeconds: number
   log: Logger
 }
 
@@ -37,6 +40,7 @@ export class PolledDevice {
   readonly #options: PolledDeviceOptions
   readonly #resources = new Resources()
   readonly #tally = newTally()
+  readonly #spacing = new Spacing()
   readonly #get: Get
   readonly #probes = new Map<string, Promise<Reading[]>>()
   /** The last poll's error, if it was that the login is wrong: a probe must not try it too. */
@@ -50,7 +54,7 @@ export class PolledDevice {
   constructor(options: PolledDeviceOptions) {
     this.device = options.device
     this.#options = options
-    this.#get = counting((path) => options.client.get(path), this.#tally)
+    this.#get = this.#spaced((path) => options.client.get(path))
   }
 
   get polled(): boolean {
@@ -97,6 +101,10 @@ export class PolledDevice {
     await this.#slow
   }
 
+  #spaced(get: Get): Get {
+    return this.#spacing.around(counting(get, this.#tally))
+  }
+
   async #pollFast(): Promise<RedfishError | undefined> {
     return await faultOf(async () => {
       const { plan, atOnce } = await this.#look()
@@ -120,6 +128,7 @@ export class PolledDevice {
 
   async #discover(get: Get): Promise<Known> {
     const collector = await collectorFor(this.device, get)
+    this.#spacing.gapSeconds = collector.spaced ? this.#options.gapSeconds : 0
     const plan = await collector.plan(get)
     const atOnce = Math.min(this.#options.perDevice, collector.requestsAtOnce ?? Infinity)
     this.#options.client.allow(atOnce)
@@ -180,7 +189,7 @@ export class PolledDevice {
   async #probe(module: 'all' | 'power', signal: AbortSignal): Promise<Reading[]> {
     const startedAt = Date.now()
     const resources = new Resources()
-    const get = counting((path) => this.#options.client.get(path, signal), this.#tally)
+    const get = this.#spaced((path) => this.#options.client.get(path, signal))
     let collector: Collector | undefined
     const fault = await faultOf(async () => {
       if (this.#refused) return this.#refused

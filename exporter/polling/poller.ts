@@ -16,6 +16,7 @@ export interface PollerOptions {
     fastSeconds: number
     slowSeconds: number
     timeoutSeconds: number
+    gapSeconds: number
     perDevice: number
     inFlight: number
   }
@@ -36,9 +37,9 @@ export function startPoller(options: PollerOptions): Poller {
   const trust = createTrust()
   const devices = options.devices.map((device) => {
     const credential = credentialFor(device, options.credentials)
-    const { timeoutSeconds, perDevice, slowSeconds } = poll
+    const { timeoutSeconds, perDevice, slowSeconds, gapSeconds } = poll
     const client = createClient({ device, credential, env, timeoutSeconds, limit, trust })
-    return new PolledDevice({ device, client, perDevice, slowSeconds, log })
+    return new PolledDevice({ device, client, perDevice, slowSeconds, gapSeconds, log })
   })
   devices.sort((a, b) => compareXnames(a.device.xname, b.device.xname))
   const closing = new AbortController()

@@ -1,5 +1,5 @@
 import { isResourceFault } from './error.ts'
-import { linkAt, listAt, textAt } from './parse.ts'
+import { fieldAt, linkAt, listAt, textAt } from './parse.ts'
 
 /**
  * Gets a resource of a device, parsed; `path` starts with `/`.
@@ -10,28 +10,57 @@ export type Get = (path: string) => Promise<unknown>
 /** Captured collections came whole, with up to 160 members; this many pages are 100 times that. */
 const mostPages = 100
 
+/** What a collection holds, by path. */
+export interface Listing {
+  /** Sorted: devices give them in any order. */
+  members: string[]
+  /** Its own pages, the first of them the collection's path. */
+  pages: string[]
+}
+
 /**
- * The paths of a collection's members, on all of its pages, sorted: devices give them in any order.
+ * A collection with all of its pages.
  * @throws {RedfishError}
  */
-export async function collection(path: string, get: Get): Promise<string[]> {
-  const members = new Set<string>()
+export async function listing(path: string, get: Get): Promise<Listing> {
+  const bodies = new Map<string, unknown>()
   let next: string | undefined = path
-  for (let page = 0; next !== undefined && page < mostPages; page++) {
+  while (next !== undefined && !bodies.has(next) && bodies.size < mostPages) {
     const body: unknown = await get(next)
-    for (const member of listAt(body, 'Members')) {
-      const link = linkAt(member)
-      if (link !== undefined) members.add(link)
-    }
+    bodies.set(next, body)
+    next = nextPage(body)
+  }
+  return { members: listedMembers(path, bodies), pages: [...bodies.keys()] }
+}
+
+/** The members of a collection whose pages are among `resources`. */
+export function listedMembers(path: string, resources: ReadonlyMap<string, unknown>): string[] {
+  const members = new Set<string>()
+  const seen = new Set<string>()
+  let next: string | undefined = path
+  while (next !== undefined && !seen.has(next)) {
+    seen.add(next)
+    const body = resources.get(next)
+    for (const link of memberLinks(body)) members.add(link)
     next = nextPage(body)
   }
   return [...members].sort()
 }
 
+/** The paths of a collection's members. @throws {RedfishError} */
+export async function collection(path: string, get: Get): Promise<string[]> {
+  return (await listing(path, get)).members
+}
+
 /** As `collection`, but one that is missing or broken has no members. */
 export async function collectionIfAny(path: string | undefined, get: Get): Promise<string[]> {
-  if (path === undefined) return []
-  return (await ifAny(collection(path, get))) ?? []
+  return (await listingIfAny(path, get)).members
+}
+
+/** As `listing`, but one that is missing or broken has no members and no pages. */
+export async function listingIfAny(path: string | undefined, get: Get): Promise<Listing> {
+  const found = path === undefined ? undefined : await ifAny(listing(path, get))
+  return found ?? { members: [], pages: [] }
 }
 
 /** Undefined for a resource that is missing or broken; other faults are the device's. */
@@ -44,7 +73,16 @@ export async function ifAny<T>(resource: Promise<T>): Promise<T | undefined> {
   }
 }
 
+/** HPE PDUs call the members of their collections `Outlets` and `Branch`. */
+const memberLists = ['Members', 'Outlets', 'Branch', 'Branches']
+
+function memberLinks(body: unknown): string[] {
+  const members = memberLists.flatMap((name) => [...listAt(body, name)])
+  return members.flatMap((member) => linkAt(member) ?? linkAt(member, 'Links') ?? [])
+}
+
 function nextPage(body: unknown): string | undefined {
-  const next = textAt(body, 'Members@odata.nextLink')
+  const name = ['Members@odata.nextLink', '@odata.nextLink'].find((each) => fieldAt(body, each))
+  const next = name === undefined ? undefined : textAt(body, name)
   return next?.startsWith('/') ? next : undefined
 }

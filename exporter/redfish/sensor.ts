@@ -1,16 +1,15 @@
 import { fieldAt, numberAt, textAt } from './parse.ts'
-
-export type Quantity = 'power' | 'energy' | 'voltage' | 'current' | 'temperature' | 'pressure'
+import { inBaseUnits, type Quantity, unitOf } from './units.ts'
 
 /** A Redfish `Sensor` resource. */
 export interface Sensor {
   id: string
   /** What it measures; undefined for what we have no unit for. */
   quantity: Quantity | undefined
-  /** In base units: W, J, V, A, degrees Celsius, Pa. */
+  /** In base units: see `Unit`. */
   reading: { value: number; takenAt: Date | undefined } | undefined
   /** Why there is no reading; see the metric `cray_sensors_without_reading`. */
-  without: 'no_reading' | 'never_read' | undefined
+  without: 'absent' | 'no_reading' | 'never_read' | undefined
   /** What tells it from its like: the labels of `cray_sensor_*`, those that it has. */
   place: Record<string, string>
 }
@@ -24,51 +23,15 @@ export function parseSensor(body: unknown, path: string): Sensor {
   const value = numberAt(body, 'Reading')
   const takenAt = timeAt(body, 'ReadingTime')
   const neverRead = value === 0 && takenAt !== undefined && takenAt.getUTCFullYear() === 1970
-  const read = value !== undefined && !neverRead
+  const absent = textAt(body, 'Status', 'State') === 'Absent'
+  const read = value !== undefined && !neverRead && !absent
   return {
     id: textAt(body, 'Id') ?? path.slice(path.lastIndexOf('/') + 1),
     quantity,
-    reading: read ? { value: value * factor, takenAt: plausible(takenAt) } : undefined,
-    without: read ? undefined : neverRead ? 'never_read' : 'no_reading',
+    reading: read ? { value: inBaseUnits(value, factor), takenAt: plausible(takenAt) } : undefined,
+    without: read ? undefined : absent ? 'absent' : neverRead ? 'never_read' : 'no_reading',
     place: placeOf(body),
   }
-}
-
-/** By its unit (UCUM, and the PSI of Cray controllers), else by its reading type. */
-function unitOf(body: unknown): Unit | undefined {
-  const unit = textAt(body, 'ReadingUnits')
-  return (unit && units[unit]) || readingTypes[textAt(body, 'ReadingType') ?? '']
-}
-
-interface Unit {
-  quantity: Quantity
-  factor: number
-}
-
-const units: Record<string, Unit> = {
-  W: { quantity: 'power', factor: 1 },
-  J: { quantity: 'energy', factor: 1 },
-  'kW.h': { quantity: 'energy', factor: 3.6e6 },
-  'W.h': { quantity: 'energy', factor: 3600 },
-  V: { quantity: 'voltage', factor: 1 },
-  A: { quantity: 'current', factor: 1 },
-  Cel: { quantity: 'temperature', factor: 1 },
-  PSI: { quantity: 'pressure', factor: 6894.757293168 },
-  kPa: { quantity: 'pressure', factor: 1000 },
-  Pa: { quantity: 'pressure', factor: 1 },
-}
-
-/** Redfish Sensor schema, `ReadingType`, with the unit that the schema says goes with each. */
-const readingTypes: Record<string, Unit> = {
-  Power: { quantity: 'power', factor: 1 },
-  EnergyJoules: { quantity: 'energy', factor: 1 },
-  EnergykWh: { quantity: 'energy', factor: 3.6e6 },
-  EnergyWh: { quantity: 'energy', factor: 3600 },
-  Voltage: { quantity: 'voltage', factor: 1 },
-  Current: { quantity: 'current', factor: 1 },
-  Temperature: { quantity: 'temperature', factor: 1 },
-  PressurekPa: { quantity: 'pressure', factor: 1000 },
-  PressurePa: { quantity: 'pressure', factor: 1 },
 }
 
 function placeOf(body: unknown): Record<string, string> {

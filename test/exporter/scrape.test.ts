@@ -143,12 +143,13 @@ describe('the exporter over HTTP', () => {
 describe('the table of metrics', () => {
   it('names base units, and counters alone with _total', () => {
     const unit =
-      /_(watts|joules_total|volts|amperes|celsius|pascals|ratio|rpm|seconds|voltamperes)$/
+      /_(watts|joules_total|volts|amperes|celsius|pascals|ratio|rpm|seconds|voltamperes|info)$/
     const bare = metrics.filter(({ name, type }) => type !== 'stateset' && !unit.test(name))
     assert.deepEqual(
       bare.map(({ name }) => name),
       [
         'cray_sensors_without_reading',
+        'cray_pm_freshness_total',
         'cray_device_up',
         'cray_device_requests_total',
         'cray_device_errors_total',

@@ -32,6 +32,15 @@ export interface TestExporterOptions {
   env?: NodeJS.ProcessEnv
   poll?: Partial<ExporterSettings['poll']>
   forwardUrl?: string
+  pmCounters?: ExporterSettings['pmCounters']
+}
+
+const quickPoll = {
+  fastSeconds: 0.1,
+  slowSeconds: 0.2,
+  timeoutSeconds: 5,
+  gapSeconds: 0.001,
+  perDevice: 8,
 }
 
 /** The real exporter on a free port, polling these devices each tenth of a second. */
@@ -41,7 +50,8 @@ export async function startTestExporter(options: TestExporterOptions): Promise<T
   await writeFile(caFile, options.devices.map(({ server }) => server.certificate).join('\n'))
   const section = exporterSection.parse({
     web: { listenAddress: '127.0.0.1:0' },
-    poll: { fastSeconds: 0.1, slowSeconds: 0.2, timeoutSeconds: 5, perDevice: 8, ...options.poll },
+    poll: { ...quickPoll, ...options.poll },
+    ...(options.pmCounters && { pmCounters: options.pmCounters }),
     credentials: [{ username: login.username, password: { env: 'BMC_PASSWORD' }, caFile }],
     forward: options.forwardUrl ? { url: options.forwardUrl, intervalSeconds: 0.1 } : {},
   })

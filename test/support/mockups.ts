@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -34,6 +34,36 @@ export function describeMockups(title: string, tests: () => void): void {
 export async function recorded(kind: string, path: string): Promise<unknown> {
   const file = join(folder, kind, path.replace(/^\/redfish\/v1/, ''), 'index.json')
   return JSON.parse(await readFile(file, 'utf8'))
+}
+
+/** Everything that the device of a folder answered with JSON, by path, but for errors. */
+export async function allRecorded(kind: string): Promise<Map<string, unknown>> {
+  const files = await readdir(join(folder, kind), { recursive: true })
+  const found = new Map<string, unknown>()
+  for (const file of files.filter((each) => each.endsWith('index.json')).sort()) {
+    const part = dirname(file) === '.' ? '' : `/${dirname(file)}`
+    const path = part.startsWith('/jaws') ? part : `/redfish/v1${part}`
+    const body = await recorded(kind, path)
+    if (!isRecordedError(body)) found.set(path, body)
+  }
+  return found
+}
+
+/** The folders of devices that speak HTTP. */
+export async function recordedKinds(): Promise<string[]> {
+  const folders = await readdir(folder, { withFileTypes: true })
+  const names = folders.filter((each) => each.isDirectory()).map(({ name }) => name)
+  return names
+    .filter(
+      (name) =>
+        existsSync(join(folder, name, 'index.json')) || existsSync(join(folder, name, 'jaws')),
+    )
+    .sort()
+}
+
+/** Where the copy of a node's `/sys/cray/pm_counters` stands. */
+export function recordedCounters(node: string): string {
+  return join(folder, 'pm_counters', node)
 }
 
 /** Serves the device of a folder (`CMM`, `EX235a`, ..) as the folder's README says. */

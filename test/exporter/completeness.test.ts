@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { isDeepStrictEqual } from 'node:util'
+import type { TestDevice } from '../support/device.ts'
+import { type Sample, startTestExporter, type TestExporter } from '../support/exporter.ts'
+import { allRecorded, describeMockups, recordedKinds, serveMockup } from '../support/mockups.ts'
+import { requireProgram } from '../support/prometheus.ts'
+import { exclusions, rawReadings } from '../support/raw-readings.ts'
+
+/** Where each recorded device would stand. A folder without a place here fails the test. */
+const places: Record<string, string> = {
+  CMM: 'x1000c0b0',
+  EX235a: 'x1000c0s0b0',
+  EX425: 'x1000c0s1b0',
+  DL325: 'x3000c0s1b0',
+  Gigabyte: 'x3000c0s2b1',
+  'PDU-ServerTech-JAWS': 'x3000m0',
+  'PDU-ServerTech-RTS': 'x3000m1',
+  'PDU-HPE': 'x3000m2',
+}
+
+describeMockups('every recorded reading', () => {
+  const servers: TestDevice[] = []
+  let exporter: TestExporter
+
+  before(async () => {
+    const devices = []
+    for (const kind of await recordedKinds()) {
+      const server = await serveMockup(kind)
+      servers.push(server)
+      const xname = places[kind]
+      assert.ok(xname, `the recorded device ${kind} has no place in this test`)
+      devices.push({ xname, server })
+    }
+    exporter = await startTestExporter({ devices, poll: { slowSeconds: 5 } })
+  })
+
+  after(async () => {
+    await exporter?.close()
+    await Promise.all(servers.map((server) => server.close()))
+  })
+
+  for (const [kind, xname] of Object.entries(places)) {
+    it(`of ${kind} is shown exactly once, with its value, at its place`, async () => {
+      const raw = rawReadings(kind, xname, await allRecorded(kind))
+      assert.ok(raw.length > 30, `only ${raw.length} readings`)
+      const wanted = raw.map(keyOf).sort()
+      const isWhole = (all: Sample[]) => isDeepStrictEqual(measured(all, xname), wanted)
+      const last = await exporter.scrapeUntil(isWhole).catch(() => exporter.scrape())
+      assert.deepEqual(measured(last, xname), wanted)
+      const probed = await exporter.scrape(`/probe?target=${xname}`)
+      assert.deepEqual(measured(probed, xname), wanted)
+    })
+  }
+
+  it('is left out only for a listed reason, and each reason of the list is used', async () => {
+    const used = new Set<string>()
+    for (const [kind, xname] of Object.entries(places)) {
+      rawReadings(kind, xname, await allRecorded(kind), (reason) => used.add(reason))
+    }
+    assert.deepEqual(
+      exclusions.map(({ reason }) => reason).filter((reason) => !used.has(reason)),
+      [],
+    )
+  })
+
+  it('passes promtool check metrics, in one text and for each device', async function () {
+    const promtool = await requireProgram('promtool', this)
+    const probes = Object.values(places).map((xname) => `/probe?target=${xname}`)
+    for (const path of ['/metrics', ...probes]) {
+      const input = await (await fetch(exporter.url + path)).text()
+      const { status, stdout, stderr } = spawnSync(promtool, ['check', 'metrics'], { input })
+      assert.equal(`${stdout}${stderr}`, '')
+      assert.equal(status, 0)
+    }
+  })
+})
+
+function keyOf(reading: { quantity: string; xname: string; value: number }): string {
+  return `${reading.xname} ${reading.quantity} ${Number(reading.value.toPrecision(12))}`
+}
+
+/** What a scrape shows of the quantities, without what is derived or tells of the polling. */
+function measured(samples: readonly Sample[], bmc: string): string[] {
+  return samples
+    .filter(({ labels }) => labels['bmc'] === bmc)
+    .flatMap(({ name, labels, value }) => {
+      const quantity = quantityOf(name)
+      return quantity === undefined
+        ? []
+        : [keyOf({ quantity, xname: labels['xname'] ?? '', value })]
+    })
+    .sort()
+}
+
+/** A chassis' power is the sum of its rectifiers. */
+const derived = ['cray_chassis_power_watts']
+
+function quantityOf(metric: string): string | undefined {
+  if (derived.includes(metric)) return undefined
+  const unit = /_(joules_total|watts|volts|amperes|celsius|pascals|rpm|voltamperes|ratio)$/.exec(
+    metric,
+  )
+  return unit?.[1]
+}
