@@ -10,12 +10,12 @@ import { addJobRoutes } from './jobs/routes.ts'
 import type { WriteMetrics } from './metrics.ts'
 import { checkSchema } from './postgres/migrate.ts'
 import { databaseError } from './postgres/sqlstate.ts'
-import { checkEncoding, checkWriteHeaders } from './protocol/headers.ts'
+import { checkEncoding, writeVersion } from './protocol/headers.ts'
 import { decodeReadRequest, encodeReadResponse } from './protocol/read.ts'
 import { compressBlock, uncompressBlock } from './protocol/snappy.ts'
 import { readSamples } from './read.ts'
 import type { RemoteWriteSettings } from './settings.ts'
-import type { Receive } from './write.ts'
+import type { Receive, Written } from './write.ts'
 
 export interface RemoteWriteApp {
   receive: Receive
@@ -41,8 +41,8 @@ export function remoteWriteApp(parts: RemoteWriteApp): Express {
 }
 
 /**
- * Remote write 1.0. 204: all is on disk. 400: what is not stored never can be, the rest is on disk.
- * 503: send all of it again.
+ * Remote write 1.0 and 2.0. 204: all is on disk. 400: what is not stored never can be, the rest is
+ * on disk. 503: send all of it again.
  */
 async function write(
   request: Request,
@@ -51,9 +51,20 @@ async function write(
   bodies: BodyReader,
 ): Promise<void> {
   countAnswer(response, metrics.writeRequests)
-  checkWriteHeaders(request.get('content-type'), request.get('content-encoding'))
-  await receive(await bodies.read(request), new Date())
+  const version = writeVersion(request.get('content-type'), request.get('content-encoding'))
+  const written = await receive(await bodies.read(request), version, new Date())
+  if (version === '2.0') response.set(writtenHeaders(written))
+  if (written.rejection) throw written.rejection
   response.status(204).end()
+}
+
+/** What is on disk (Remote-Write 2.0, "Required Written Response Headers"); absent: nothing. */
+function writtenHeaders({ samples, histograms, exemplars }: Written): Record<string, string> {
+  return {
+    'x-prometheus-remote-write-samples-written': String(samples),
+    'x-prometheus-remote-write-histograms-written': String(histograms),
+    'x-prometheus-remote-write-exemplars-written': String(exemplars),
+  }
 }
 
 /** Remote read with responses of the type SAMPLES. */

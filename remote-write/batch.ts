@@ -1,6 +1,7 @@
+import { enlarged } from './byte-table.ts'
 import { ARRAY_HEADER_BYTES, BinaryWriter, types } from './postgres/binary.ts'
-import type { Samples } from './samples.ts'
-import { enlarged, type SeriesIndex } from './series.ts'
+import type { Exemplar, HistogramSample, Samples } from './samples.ts'
+import type { SeriesIndex } from './series.ts'
 
 /** Series in a frame. */
 const WIDTH = 64
@@ -8,9 +9,13 @@ const WIDTH = 64
 /** A row's bytes without its values: length, column count, frame, time, v with its header. */
 const ROW_BYTES = 4 + 4 + 12 + 16 + 8 + ARRAY_HEADER_BYTES
 
+/** Bytes of a row in memory, about; histograms count as so many rows. */
+const MEMORY_BYTES = 600
+
 /**
- * The frame rows of one transaction in the making. Samples of series that have no id yet wait
- * apart. Of two values for one place the first stays. Used again for each transaction.
+ * The frame rows of one transaction in the making, with the histograms and exemplars beside them.
+ * Samples of series that have no id yet wait apart. Of two values for one place the first stays.
+ * Used again for each transaction.
  */
 export class Batch {
   #index: SeriesIndex
@@ -26,28 +31,54 @@ export class Batch {
   #table = new Int32Array(1024)
   #last = -1
   #waiting: Waiting[] = []
+  #histograms: HistogramSample[] = []
+  #histogramBytes = 0
+  #exemplars: Exemplar[] = []
 
   constructor(index: SeriesIndex) {
     this.#index = index
   }
 
-  /** Samples taken in, duplicates included. */
+  /** Samples taken in, duplicates, histograms and exemplars included. */
   get samples(): number {
     return this.#samples
   }
 
   /** Rows, counting each sample that waits for its series' id as one: some 600 bytes each. */
   get rows(): number {
-    return this.#rows + this.#waiting.length
+    const histograms = Math.ceil(this.#histogramBytes / MEMORY_BYTES) + this.#histograms.length
+    return this.#rows + this.#waiting.length + histograms + this.#exemplars.length
+  }
+
+  /** Whether there is any row of frames to write. */
+  get hasFrames(): boolean {
+    return this.#rows > 0
+  }
+
+  get histograms(): readonly HistogramSample[] {
+    return this.#histograms
+  }
+
+  get exemplars(): readonly Exemplar[] {
+    return this.#exemplars
   }
 
   /** Entries that have no id yet, each once. */
   get newEntries(): number[] {
-    return [...new Set(this.#waiting.map(({ entry }) => entry))]
+    const entries = new Set(this.#waiting.map(({ entry }) => entry))
+    for (const { entry } of this.#histograms) if (this.#index.id(entry) < 0) entries.add(entry)
+    for (const { entry } of this.#exemplars) if (this.#index.id(entry) < 0) entries.add(entry)
+    return [...entries]
   }
 
-  add({ count, entries, times, low, high }: Samples): void {
-    this.#samples += count
+  add(samples: Samples): void {
+    const { count, entries, times, low, high } = samples
+    this.#samples += samples.accepted
+    for (const histogram of samples.histograms) {
+      this.#histograms.push(histogram)
+      this.#histogramBytes += histogram.payload.length
+    }
+    for (const exemplar of samples.exemplars) this.#exemplars.push(exemplar)
     for (let i = 0; i < count; i++) {
       const entry = entries[i] ?? 0
       const timeMs = times[i] ?? 0
@@ -66,13 +97,10 @@ export class Batch {
     })
   }
 
-  /** The start of each window of `windowMs` that has a row, in milliseconds since 1970. */
-  windows(windowMs: number): Set<number> {
-    const starts = new Set<number>()
-    const add = (timeMs: number) => starts.add(Math.floor(timeMs / windowMs) * windowMs)
-    for (const timeMs of this.#times.subarray(0, this.#rows)) add(timeMs)
-    for (const { timeMs } of this.#waiting) add(timeMs)
-    return starts
+  /** The times of all rows of frames, in milliseconds since 1970. */
+  *times(): Iterable<number> {
+    yield* this.#times.subarray(0, this.#rows)
+    for (const { timeMs } of this.#waiting) yield timeMs
   }
 
   /**
@@ -100,6 +128,9 @@ export class Batch {
     this.#samples = 0
     this.#last = -1
     this.#waiting = []
+    this.#histograms = []
+    this.#histogramBytes = 0
+    this.#exemplars = []
   }
 
   #encodeRow(out: BinaryWriter, row: number): void {

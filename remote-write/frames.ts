@@ -2,8 +2,10 @@ import type { Pool, PoolClient } from 'pg'
 import type { Logger } from '../exporter/service/log.ts'
 import { UnavailableError } from '../exporter/service/request-error.ts'
 import { Batch } from './batch.ts'
+import { insertExemplars } from './exemplars.ts'
+import { insertHistograms } from './histograms.ts'
 import type { WriteMetrics } from './metrics.ts'
-import { type Partitions, windowMs } from './partitions.ts'
+import type { Partitions } from './partitions.ts'
 import { databaseError, isNoPartition } from './postgres/sqlstate.ts'
 import type { Samples } from './samples.ts'
 import type { SeriesIndex } from './series.ts'
@@ -54,7 +56,7 @@ export class FrameWriter {
    */
   add(samples: Samples): Promise<void> {
     if (this.#closed) throw new UnavailableError('closing', 'the service is stopping')
-    this.#checkRoom(samples.count)
+    this.#checkRoom(samples.accepted)
     this.#open.batch.add(samples)
     const done = new Promise<void>((resolve, reject) => {
       this.#open.waiting.push({ resolve, reject })
@@ -100,7 +102,9 @@ export class FrameWriter {
     const stop = metrics.commitDuration.startTimer()
     try {
       await this.#write(batch)
-      metrics.stored.inc(batch.samples)
+      metrics.stored.inc(batch.samples - batch.histograms.length - batch.exemplars.length)
+      metrics.storedHistograms.inc(batch.histograms.length)
+      metrics.storedExemplars.inc(batch.exemplars.length)
     } catch (cause) {
       if (isNoPartition(cause)) partitions.forget()
       this.#rowType = undefined
@@ -116,25 +120,37 @@ export class FrameWriter {
     const client = await this.#options.pool.connect()
     let failed = true
     try {
-      await this.#options.partitions.ensure(client, batch.windows(windowMs))
+      await this.#makePartitions(client, batch)
       this.#rowType ??= await frameRowType(client)
       const rowType = this.#rowType
       batch.settle((entry) => this.#options.index.id(entry))
-      if (batch.newEntries.length > 0) await this.#writeWithSeries(client, batch, rowType)
-      else await insertFrames(client, batch, rowType)
+      const { histograms, exemplars } = batch
+      const onlyFrames = histograms.length + exemplars.length + batch.newEntries.length === 0
+      if (onlyFrames) await insertFrames(client, batch, rowType)
+      else await this.#writeTogether(client, batch, rowType)
       failed = false
     } finally {
       client.release(failed)
     }
   }
 
+  async #makePartitions(client: PoolClient, batch: Batch): Promise<void> {
+    const { partitions } = this.#options
+    await partitions.ensure(client, 'frames', batch.times())
+    await partitions.ensure(client, 'histogram', timesOf(batch.histograms))
+    await partitions.ensure(client, 'exemplar', timesOf(batch.exemplars))
+  }
+
   /** Ids enter the index after the commit: one taken in vain must not survive. */
-  async #writeWithSeries(client: PoolClient, batch: Batch, rowType: number): Promise<void> {
+  async #writeTogether(client: PoolClient, batch: Batch, rowType: number): Promise<void> {
     const { index, targetLabels } = this.#options
     await client.query('begin')
     const ids = await giveIds(client, { index, targetLabels, entries: batch.newEntries })
-    batch.settle((entry) => ids.get(entry) ?? index.id(entry))
-    await insertFrames(client, batch, rowType)
+    const idOf = (entry: number) => ids.get(entry) ?? index.id(entry)
+    batch.settle(idOf)
+    if (batch.hasFrames) await insertFrames(client, batch, rowType)
+    await insertHistograms(client, batch.histograms, idOf)
+    await insertExemplars(client, batch.exemplars, idOf)
     await client.query('commit')
     for (const [entry, id] of ids) index.setId(entry, id)
   }
@@ -143,6 +159,10 @@ export class FrameWriter {
 interface OpenBatch {
   batch: Batch
   waiting: { resolve: () => void; reject: (error: Error) => void }[]
+}
+
+function* timesOf(rows: readonly { timeMs: number }[]): Iterable<number> {
+  for (const { timeMs } of rows) yield timeMs
 }
 
 async function frameRowType(client: PoolClient): Promise<number> {

@@ -20,7 +20,7 @@ export function registerMetrics(registry: Registry, observed: Observed) {
     }),
     received: new Counter({
       name: 'joulebridge_samples_received_total',
-      help: 'Samples in well-formed requests.',
+      help: 'Samples in well-formed requests, native histograms included.',
       registers,
     }),
     stored: new Counter({
@@ -30,14 +30,23 @@ export function registerMetrics(registry: Registry, observed: Observed) {
     }),
     rejected: new Counter({
       name: 'joulebridge_samples_rejected_total',
-      help: 'Samples answered with 400 because they can never be stored.',
+      help: 'Samples, native histograms included, that can never be stored: answered 400.',
       labelNames: ['reason'],
       registers,
     }),
-    skipped: new Counter({
-      name: 'joulebridge_skipped_total',
-      help: 'Exemplars and native histograms that were received and not stored.',
-      labelNames: ['kind'],
+    storedHistograms: new Counter({
+      name: 'joulebridge_histograms_stored_total',
+      help: 'Native histograms committed, those included that were stored before.',
+      registers,
+    }),
+    storedExemplars: new Counter({
+      name: 'joulebridge_exemplars_stored_total',
+      help: 'Exemplars committed, those included that were stored before.',
+      registers,
+    }),
+    droppedExemplars: new Counter({
+      name: 'joulebridge_exemplars_dropped_total',
+      help: 'Exemplars that cannot be stored for their time or labels, or with their series.',
       registers,
     }),
     commitDuration: new Histogram({

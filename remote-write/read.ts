@@ -1,7 +1,13 @@
 import type { Pool, PoolClient } from 'pg'
 import { RequestError } from '../exporter/service/request-error.ts'
 import { readFloats } from './postgres/binary.ts'
-import { addSample, type Matcher, type ReadQuery, type ReadSeries } from './protocol/read.ts'
+import {
+  addHistogram,
+  addSample,
+  type Matcher,
+  type ReadQuery,
+  type ReadSeries,
+} from './protocol/read.ts'
 import { toPostgresRegex } from './protocol/regex.ts'
 import { WireWriter } from './protocol/wire.ts'
 import type { Label } from './validate.ts'
@@ -57,14 +63,10 @@ interface Reading {
 async function readQuery(reading: Reading, query: ReadQuery): Promise<ReadSeries[]> {
   const series = await findSeries(reading.client, query.matchers)
   const frames = byFrame(series)
-  await openCursor(reading.client, [...frames.keys()], query)
-  for (;;) {
-    reading.signal.throwIfAborted()
-    const rows = await fetchRows(reading.client)
-    if (rows.length === 0) break
-    for (const row of rows) addRow(reading, frames, row)
-  }
-  await reading.client.query('close frames_read')
+  await openFrames(reading.client, [...frames.keys()], query)
+  await forEachRow<FrameRow>(reading, (row) => addRow(reading, frames, row))
+  await openHistograms(reading.client, [...frames.keys()], query)
+  await forEachRow<HistogramRow>(reading, (row) => addHistogramRow(reading, frames, row))
   return series.filter(({ samples }) => samples.length > 0).sort(byLabels)
 }
 
@@ -139,13 +141,28 @@ function byFrame(series: readonly FoundSeries[]): Map<number, FoundSeries[]> {
   return frames
 }
 
-function openCursor(client: PoolClient, frames: readonly number[], { fromMs, toMs }: ReadQuery) {
+function openFrames(client: PoolClient, frames: readonly number[], { fromMs, toMs }: ReadQuery) {
   return client.query(
-    `declare frames_read no scroll cursor for
+    `declare rows_read no scroll cursor for
      select frame, round(extract(epoch from time) * 1000)::int8 as ms, array_send(v) as v
      from frames
      where frame = any($1::int4[]) and time >= $2 and time <= $3
      order by frame, time`,
+    [frames, toTimestamp(fromMs), toTimestamp(toMs)],
+  )
+}
+
+function openHistograms(
+  client: PoolClient,
+  frames: readonly number[],
+  { fromMs, toMs }: ReadQuery,
+) {
+  return client.query(
+    `declare rows_read no scroll cursor for
+     select frame, position, payload
+     from histogram
+     where frame = any($1::int4[]) and time >= $2 and time <= $3
+     order by frame, position, time`,
     [frames, toTimestamp(fromMs), toTimestamp(toMs)],
   )
 }
@@ -163,8 +180,24 @@ interface FrameRow {
   v: Buffer
 }
 
-async function fetchRows(client: PoolClient): Promise<FrameRow[]> {
-  return (await client.query<FrameRow>(`fetch ${pageRows} from frames_read`)).rows
+interface HistogramRow {
+  frame: number
+  position: number
+  payload: Buffer
+}
+
+/** Reads the open cursor to its end, and closes it. */
+async function forEachRow<R extends object>(
+  { client, signal }: Reading,
+  visit: (row: R) => void,
+): Promise<void> {
+  for (;;) {
+    signal.throwIfAborted()
+    const { rows } = await client.query<R>(`fetch ${pageRows} from rows_read`)
+    if (rows.length === 0) break
+    for (const row of rows) visit(row)
+  }
+  await client.query('close rows_read')
 }
 
 function addRow(reading: Reading, frames: Map<number, FoundSeries[]>, row: FrameRow): void {
@@ -176,8 +209,26 @@ function addRow(reading: Reading, frames: Map<number, FoundSeries[]>, row: Frame
     addSample(one.samples, timeMs, low, high)
     reading.samples++
   })
-  if (reading.samples > reading.maxSamples) {
-    const message = `more than ${reading.maxSamples} samples: ask for less time or fewer series`
-    throw new RequestError(400, 'too_many_samples', message)
-  }
+  checkSamples(reading)
+}
+
+/** The bytes of a sample in an answer, which a histogram takes many times. */
+const sampleBytes = 20
+
+function addHistogramRow(
+  reading: Reading,
+  frames: Map<number, FoundSeries[]>,
+  { frame, position, payload }: HistogramRow,
+): void {
+  const series = frames.get(frame)?.[position]
+  if (!series) return
+  addHistogram(series.samples, payload)
+  reading.samples += Math.ceil(payload.length / sampleBytes)
+  checkSamples(reading)
+}
+
+function checkSamples({ samples, maxSamples }: Reading): void {
+  if (samples <= maxSamples) return
+  const message = `more than ${maxSamples} samples: ask for less time or fewer series`
+  throw new RequestError(400, 'too_many_samples', message)
 }

@@ -1,9 +1,30 @@
 import { RequestError } from '../exporter/service/request-error.ts'
-import { enlarged } from './series.ts'
+import { enlarged } from './byte-table.ts'
 import { describeLabels, type Label } from './validate.ts'
 
 /** Why a sample is not stored. */
-export type Rejection = 'invalid_labels' | 'series_limit' | 'too_old' | 'too_far_ahead'
+export type Rejection =
+  | 'invalid_labels'
+  | 'invalid_histogram'
+  | 'no_samples'
+  | 'series_limit'
+  | 'too_old'
+  | 'too_far_ahead'
+
+/** A native histogram: a sample whose value is `prometheus.Histogram` in protocol-buffer bytes. */
+export interface HistogramSample {
+  entry: number
+  timeMs: number
+  payload: Buffer
+}
+
+/** An example of what a series counted, with labels of its own such as a trace's name. */
+export interface Exemplar {
+  entry: number
+  timeMs: number
+  value: number
+  labels: readonly Label[]
+}
 
 /** What the sender of a metric says of it. */
 export interface Metadata {
@@ -30,10 +51,16 @@ export class Samples {
   times = new Float64Array(4096)
   low = new Uint32Array(4096)
   high = new Uint32Array(4096)
-  exemplars = 0
-  histograms = 0
+  histograms: HistogramSample[] = []
+  exemplars: Exemplar[] = []
+  droppedExemplars = 0
   metadata: Metadata[] = []
   readonly rejected = new Map<Rejection, { samples: number; first: string }>()
+
+  /** What is to be stored, of all three kinds. */
+  get accepted(): number {
+    return this.count + this.histograms.length + this.exemplars.length
+  }
 
   add(entry: number, timeMs: number, low: number, high: number): void {
     const i = this.count++
@@ -52,8 +79,9 @@ export class Samples {
 
   clear(): void {
     this.count = 0
-    this.exemplars = 0
-    this.histograms = 0
+    this.histograms = []
+    this.exemplars = []
+    this.droppedExemplars = 0
     this.metadata = []
     this.rejected.clear()
   }
@@ -72,11 +100,12 @@ export function rejectionError(samples: Samples): RequestError | undefined {
   if (samples.rejected.size === 0) return undefined
   const kinds = [...samples.rejected]
   const rejected = kinds.reduce((sum, [, kind]) => sum + kind.samples, 0)
+  const all = rejected + samples.count + samples.histograms.length
   const reasons = kinds.map(([reason, kind]) => `${kind.samples} ${reason}, first: ${kind.first}`)
   return new RequestError(
     400,
     'partial_write',
-    `${rejected} of ${rejected + samples.count} samples not stored: ${reasons.join('; ')}`,
+    `${rejected} of ${all} samples not stored: ${reasons.join('; ')}`,
   )
 }
 

@@ -19,7 +19,7 @@ const metricBytes = 1024
  */
 export function labelFault(labels: readonly Label[], limits: LabelLimits): string | undefined {
   if (labels.length > limits.labelsPerSeries) {
-    return `${labels.length} labels, the limit is ${limits.labelsPerSeries}`
+    return `more than ${limits.labelsPerSeries} labels`
   }
   const names = new Set(labels.map(({ name }) => name))
   if (names.size < labels.length) return 'a label name stands twice'
@@ -40,6 +40,23 @@ function faultOf({ name, value }: Label, limit: number): string | undefined {
   // PostgreSQL has no zero character; the reader gives one for bytes that are not UTF-8.
   if (name.includes('\0') || value.includes('\0')) return `label ${shown(name)} is not valid text`
   return undefined
+}
+
+/** OpenMetrics allows 128 characters in all labels of an exemplar; each may take four bytes. */
+const exemplarBytes = 512
+export const exemplarLabels = 64
+
+/** Whether an exemplar's labels can be stored: few, valid text, and no name twice. */
+export function exemplarFits(labels: readonly Label[]): boolean {
+  const text = labels.map(({ name, value }) => name + value).join('')
+  const names = new Set(labels.map(({ name }) => name))
+  const distinct = names.size === labels.length && !names.has('')
+  return (
+    distinct &&
+    labels.length <= exemplarLabels &&
+    Buffer.byteLength(text) <= exemplarBytes &&
+    !text.includes('\0')
+  )
 }
 
 /** A series as Prometheus writes it, cut to a readable length. */

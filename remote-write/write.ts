@@ -1,10 +1,13 @@
 import type { Pool } from 'pg'
+import type { RequestError } from '../exporter/service/request-error.ts'
 import type { FrameWriter } from './frames.ts'
 import { storeMetadata } from './metadata.ts'
 import type { WriteMetrics } from './metrics.ts'
 import { databaseError } from './postgres/sqlstate.ts'
+import type { WriteVersion } from './protocol/headers.ts'
 import { uncompressBlock } from './protocol/snappy.ts'
-import { WriteDecoder } from './protocol/v1.ts'
+import { DecoderV1 } from './protocol/v1.ts'
+import { DecoderV2 } from './protocol/v2.ts'
 import { type Metadata, rejectionError, Samples } from './samples.ts'
 import type { SeriesIndex } from './series.ts'
 import type { RemoteWriteSettings } from './settings.ts'
@@ -17,39 +20,53 @@ export interface ReceiverParts {
   limits: RemoteWriteSettings['limits']
 }
 
-/** Takes the body of a remote-write request: resolves when all of it is on disk. */
-export type Receive = (body: Buffer, now: Date) => Promise<void>
+/** What of a request is on disk, and why not all of it. */
+export interface Written {
+  samples: number
+  histograms: number
+  exemplars: number
+  rejection: RequestError | undefined
+}
+
+/** Takes the body of a remote-write request: resolves when what can be stored is on disk. */
+export type Receive = (body: Buffer, version: WriteVersion, now: Date) => Promise<Written>
 
 /**
  * The path of a request: uncompress, decode, judge, gather, commit. The promise it gives
- * @throws {RequestError} 4xx for what can never be stored, after the rest was stored;
- * {UnavailableError} when nothing was.
+ * @throws {RequestError} 4xx when nothing of it can ever be stored; {UnavailableError} when
+ * nothing was.
  */
 export function createReceiver({ pool, index, writer, metrics, limits }: ReceiverParts): Receive {
   const samples = new Samples()
-  const decoder = new WriteDecoder(index, limits, samples)
+  const v2 = new DecoderV2(index, limits, samples)
+  const decoders = { '1.0': new DecoderV1(index, limits, samples), '2.0': v2 }
 
   /** Without a pause within, since the samples are shared by all requests. */
-  function accept(body: Buffer, now: Date) {
-    const size = index.size
+  function accept(body: Buffer, version: WriteVersion, now: Date) {
+    const bytes = uncompressBlock(body, limits.decodedBytes)
+    const decoder = decoders[version]
     samples.clear()
     try {
-      const bytes = uncompressBlock(body, limits.decodedBytes)
       decoder.decode(bytes, timeRange(now, limits))
-      const rejection = rejectionError(samples)
-      const committed = samples.count > 0 ? writer.add(samples) : Promise.resolve()
+      const written = writtenOf(samples)
+      const committed = samples.accepted > 0 ? writer.add(samples) : Promise.resolve()
       count(samples, metrics)
-      return { committed, rejection, metadata: samples.metadata }
+      return { committed, written, metadata: samples.metadata }
     } catch (error) {
-      index.truncate(size)
+      decoder.undo()
       throw error
     }
   }
 
-  return async (body, now) => {
-    const { committed, rejection, metadata } = accept(body, now)
-    await Promise.all([committed, keepMetadata(pool, metadata)])
-    if (rejection) throw rejection
+  return async (body, version, now) => {
+    const { committed, written, metadata } = accept(body, version, now)
+    try {
+      await Promise.all([committed, keepMetadata(pool, metadata)])
+    } catch (error) {
+      if (metadata.length > 0) v2.forgetMetadata()
+      throw error
+    }
+    return written
   }
 }
 
@@ -60,10 +77,18 @@ function timeRange(now: Date, limits: ReceiverParts['limits']) {
   }
 }
 
+function writtenOf(samples: Samples): Written {
+  return {
+    samples: samples.count,
+    histograms: samples.histograms.length,
+    exemplars: samples.exemplars.length,
+    rejection: rejectionError(samples),
+  }
+}
+
 function count(samples: Samples, metrics: WriteMetrics): void {
-  metrics.received.inc(samples.count)
-  metrics.skipped.inc({ kind: 'exemplar' }, samples.exemplars)
-  metrics.skipped.inc({ kind: 'histogram' }, samples.histograms)
+  metrics.received.inc(samples.count + samples.histograms.length)
+  metrics.droppedExemplars.inc(samples.droppedExemplars)
   for (const [reason, kind] of samples.rejected) {
     metrics.received.inc(kind.samples)
     metrics.rejected.inc({ reason }, kind.samples)

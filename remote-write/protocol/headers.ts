@@ -1,19 +1,26 @@
 import { RequestError } from '../../exporter/service/request-error.ts'
 
-const v1Message = 'prometheus.WriteRequest'
+export type WriteVersion = '1.0' | '2.0'
+
+/** The `proto` parameter of the content type, which alone tells the version. */
+const versions = new Map<string, WriteVersion>([
+  ['prometheus.WriteRequest', '1.0'],
+  ['io.prometheus.write.v2.Request', '2.0'],
+])
 
 /**
- * Accepts the headers of a remote-write 1.0 request; senders leave out either header, and the
- * specification's older senders name no message.
- * @throws {RequestError} 415 for any other content, so that a sender of 2.0 may fall back.
+ * The version of a remote-write request. Senders of 1.0 may leave out either header, and older
+ * ones name no message.
+ * @throws {RequestError} 415 for any other content, so that a sender may fall back.
  */
-export function checkWriteHeaders(type: string | undefined, encoding: string | undefined): void {
+export function writeVersion(type: string | undefined, encoding: string | undefined): WriteVersion {
   const { media, parameters } = parseContentType(type ?? 'application/x-protobuf')
-  const message = parameters.get('proto') ?? v1Message
-  if (media !== 'application/x-protobuf' || message !== v1Message) {
+  const version = versions.get(parameters.get('proto') ?? 'prometheus.WriteRequest')
+  if (media !== 'application/x-protobuf' || version === undefined) {
     throw unsupported('content-type', type)
   }
   checkEncoding(encoding)
+  return version
 }
 
 /** @throws {RequestError} 415 unless the body is a snappy block. */
@@ -33,10 +40,7 @@ function parseContentType(text: string): { media: string; parameters: Map<string
 }
 
 function unsupported(header: string, value: string | undefined): RequestError {
-  const wanted = 'remote write 1.0: application/x-protobuf, snappy'
-  return new RequestError(
-    415,
-    'unsupported_media',
-    `${header} ${value} is not taken, only ${wanted}`,
-  )
+  const wanted = 'application/x-protobuf, of remote write 1.0 or 2.0, as a snappy block'
+  const message = `${header} ${value} is not taken, only ${wanted}`
+  return new RequestError(415, 'unsupported_media', message)
 }

@@ -22,7 +22,7 @@ export interface ReadRequest {
   takesSamples: boolean
 }
 
-/** A series of an answer: its samples are fields of a TimeSeries, made by `addSample`. */
+/** A series of an answer: its samples are fields of a TimeSeries, made by the functions below. */
 export interface ReadSeries {
   labels: readonly Label[]
   samples: WireWriter
@@ -92,6 +92,11 @@ export function addSample(writer: WireWriter, timeMs: number, low: number, high:
   writer.fixed64(low, high)
   writer.varint(0x10)
   writer.varint(timeMs)
+}
+
+/** Appends a histogram: `prometheus.Histogram` in protocol-buffer bytes. */
+export function addHistogram(writer: WireWriter, payload: Uint8Array): void {
+  writer.field(0x22, payload)
 }
 
 function varintLength(value: number): number {

@@ -1,15 +1,8 @@
-import { RequestError } from '../../exporter/service/request-error.ts'
-import { describeSample, type Rejection, type Samples, type TimeRange } from '../samples.ts'
-import { encodeLabels, parseLabels, type SeriesIndex } from '../series.ts'
-import { describeLabels, type LabelLimits, labelFault } from '../validate.ts'
+import type { Samples, TimeRange } from '../samples.ts'
+import { parseLabel, parseLabels, type SeriesIndex } from '../series.ts'
+import { exemplarLabels, type Label } from '../validate.ts'
+import { type DecodeLimits, Intake, metricType, type Refusal } from './intake.ts'
 import { WireReader } from './wire.ts'
-
-export interface DecodeLimits extends LabelLimits {
-  /** Series in the index. */
-  series: number
-  /** Samples in one request. */
-  openSamples: number
-}
 
 /** `number << 3 | wire type` of the fields of prometheus/prompb remote.proto and types.proto. */
 const TIMESERIES = 0x0a
@@ -18,36 +11,33 @@ const LABELS = 0x0a
 const SAMPLES = 0x12
 const EXEMPLARS = 0x1a
 const HISTOGRAMS = 0x22
-const VALUE = 0x09
-const TIMESTAMP = 0x10
 
 /**
  * Decodes bodies of remote write 1.0 (`prometheus.WriteRequest`). A series' label bytes are
  * compared with those that followed its predecessor's last time; only where they differ they are
  * looked up, and only where they are unknown, parsed and judged.
  */
-export class WriteDecoder {
+export class DecoderV1 {
   readonly #index: SeriesIndex
-  readonly #limits: DecodeLimits
-  readonly #samples: Samples
-  #range: TimeRange = { fromMs: 0, toMs: 0 }
+  readonly #intake: Intake
   /** The entry before the one at hand; it carries over to the next request. */
   #previous = -1
+  #sizeBefore = 0
 
   constructor(index: SeriesIndex, limits: DecodeLimits, samples: Samples) {
     this.#index = index
-    this.#limits = limits
-    this.#samples = samples
+    this.#intake = new Intake(index, limits, samples)
   }
 
   /**
    * Adds what `body` holds to the samples, and new series to the index.
    * @throws {RequestError} 400 when it is malformed, 413 with too many samples: the caller then
-   * drops the samples and truncates the index.
+   * drops the samples and calls `undo`.
    */
   decode(body: Buffer, range: TimeRange): void {
     const reader = new WireReader(body)
-    this.#range = range
+    this.#intake.range = range
+    this.#sizeBefore = this.#index.size
     while (reader.at < body.length) {
       const tag = reader.tag()
       if (tag === TIMESERIES) this.#series(reader, reader.fieldEnd(body.length))
@@ -56,38 +46,40 @@ export class WriteDecoder {
     }
   }
 
-  #series(reader: WireReader, end: number): void {
-    const start = reader.at
-    const count = this.#samples.count
-    const expected = this.#index.next(this.#previous)
-    const length = expected < 0 ? 0 : this.#index.match(expected, reader.bytes, start, end)
-    if (length > 0) {
-      reader.at = start + length
-      if (this.#values(reader, end, expected)) {
-        this.#previous = expected
-        return
-      }
-      // More labels follow: it is another series, which begins with the expected one's labels.
-      this.#samples.count = count
-      reader.at = start
-    }
-    this.#unexpectedSeries(reader, end)
+  /** Forgets the series that the last request brought. */
+  undo(): void {
+    this.#index.truncate(this.#sizeBefore)
   }
 
-  /** A new series of which no sample is accepted leaves no trace in the index. */
+  #series(reader: WireReader, end: number): void {
+    const start = reader.at
+    const expected = this.#index.next(this.#previous)
+    const length = expected < 0 ? 0 : this.#index.match(expected, reader.bytes, start, end)
+    // With more labels it is another series, which begins with the expected one's labels.
+    if (length > 0 && !hasLabels(reader, start + length, end)) {
+      reader.at = start + length
+      this.#values(reader, end, expected)
+      this.#previous = expected
+    } else {
+      reader.at = start
+      this.#unexpectedSeries(reader, end)
+    }
+  }
+
+  /** A new series of which nothing is accepted leaves no trace in the index. */
   #unexpectedSeries(reader: WireReader, end: number): void {
+    const { samples } = this.#intake
     const start = reader.at
     const size = this.#index.size
-    const bytes = labelBytes(reader, end)
-    const found = this.#resolve(bytes)
+    const found = this.#resolve(labelBytes(reader, end))
     reader.at = start
     if (typeof found !== 'number') {
       this.#rejectAll(reader, end, found)
       return
     }
-    const count = this.#samples.count
-    this.#values(reader, end, found, true)
-    if (this.#samples.count === count) {
+    const before = samples.accepted
+    this.#values(reader, end, found)
+    if (samples.accepted === before) {
       this.#index.truncate(size)
       return
     }
@@ -95,69 +87,47 @@ export class WriteDecoder {
     this.#previous = found
   }
 
-  /** The entry of the series with these label bytes, new or known, or why it is rejected. */
-  #resolve(bytes: Buffer): number | { reason: Rejection; first: string } {
+  #resolve(bytes: Buffer): number | Refusal {
     const known = this.#index.find(bytes)
-    if (known >= 0) return known
-    const labels = parseLabels(bytes)
-    const fault = labelFault(labels, this.#limits)
-    if (fault !== undefined) {
-      return { reason: 'invalid_labels', first: `${describeLabels(labels)}: ${fault}` }
-    }
-    const canonical = encodeLabels(labels)
-    const same = this.#index.find(canonical)
-    if (same >= 0) return same
-    if (this.#index.size >= this.#limits.series) {
-      const first = `${describeLabels(labels)}: there are ${this.#index.size} series already`
-      return { reason: 'series_limit', first }
-    }
-    return this.#index.add(canonical, -1)
+    return known >= 0 ? known : this.#intake.resolve(this.#parse(bytes))
   }
 
-  /** Reads all but the labels; false when it meets labels that it was not told to expect. */
-  #values(reader: WireReader, end: number, entry: number, withLabels = false): boolean {
-    while (reader.at < end) {
-      const tag = reader.tag()
-      if (tag === SAMPLES) this.#sample(reader, reader.fieldEnd(end), entry)
-      else if (tag === LABELS && !withLabels) return false
-      else this.#otherField(reader, tag, end)
-    }
-    return true
+  /** No more of them than it takes to see that there are too many. */
+  #parse(bytes: Buffer): Label[] {
+    return parseLabels(bytes, this.#intake.limits.labelsPerSeries + 1)
   }
 
-  #sample(reader: WireReader, end: number, entry: number): void {
-    let low = 0
-    let high = 0
-    let timeMs = 0
+  /** Reads all but the labels. */
+  #values(reader: WireReader, end: number, entry: number): void {
     while (reader.at < end) {
       const tag = reader.tag()
-      if (tag === VALUE && reader.at + 8 <= end) {
-        low = reader.view.getUint32(reader.at, true)
-        high = reader.view.getUint32(reader.at + 4, true)
-        reader.at += 8
-      } else if (tag === TIMESTAMP) timeMs = reader.signed()
+      if (tag === SAMPLES) this.#intake.sample(reader, reader.fieldEnd(end), entry)
+      else if (tag === HISTOGRAMS) this.#intake.histogram(reader, reader.fieldEnd(end), entry)
+      else if (tag === EXEMPLARS) this.#exemplar(reader, reader.fieldEnd(end), entry)
       else reader.skip(tag, end)
     }
-    if (reader.at > end) throw reader.malformed("a sample passes its message's end")
-    if (timeMs >= this.#range.fromMs && timeMs <= this.#range.toMs) {
-      this.#samples.add(entry, timeMs, low, high)
-      if (this.#samples.count > this.#limits.openSamples) throw tooManySamples(this.#limits)
-    } else {
-      const reason = timeMs < this.#range.fromMs ? 'too_old' : 'too_far_ahead'
-      this.#samples.reject(reason, () => describeSample(this.#index.labels(entry), timeMs))
-    }
   }
 
-  #otherField(reader: WireReader, tag: number, end: number): void {
-    if (tag === EXEMPLARS) this.#samples.exemplars++
-    if (tag === HISTOGRAMS) this.#samples.histograms++
-    reader.skip(tag, end)
-  }
-
-  #rejectAll(reader: WireReader, end: number, why: { reason: Rejection; first: string }): void {
+  #exemplar(reader: WireReader, end: number, entry: number): void {
+    const labels: Label[] = []
+    const exemplar = { entry, labels, timeMs: 0, value: 0 }
     while (reader.at < end) {
       const tag = reader.tag()
-      if (tag === SAMPLES) this.#samples.reject(why.reason, () => why.first)
+      if (tag === 0x0a && labels.length <= exemplarLabels) {
+        labels.push(parseLabel(reader, reader.fieldEnd(end)))
+      } else if (tag === 0x11) exemplar.value = reader.double(end)
+      else if (tag === 0x18) exemplar.timeMs = reader.signed()
+      else reader.skip(tag, end)
+    }
+    this.#intake.exemplar(exemplar)
+  }
+
+  #rejectAll(reader: WireReader, end: number, { reason, first }: Refusal): void {
+    const { samples } = this.#intake
+    while (reader.at < end) {
+      const tag = reader.tag()
+      if (tag === SAMPLES || tag === HISTOGRAMS) samples.reject(reason, () => first)
+      else if (tag === EXEMPLARS) samples.droppedExemplars++
       reader.skip(tag, end)
     }
   }
@@ -166,27 +136,33 @@ export class WriteDecoder {
     const metadata = { metric: '', type: 'unknown', help: '', unit: '' }
     while (reader.at < end) {
       const tag = reader.tag()
-      if (tag === 0x08) metadata.type = metricTypes[reader.unsigned()] ?? 'unknown'
+      if (tag === 0x08) metadata.type = metricType(reader.unsigned())
       else if (tag === 0x12) metadata.metric = reader.text(reader.fieldEnd(end))
       else if (tag === 0x22) metadata.help = reader.text(reader.fieldEnd(end))
       else if (tag === 0x2a) metadata.unit = reader.text(reader.fieldEnd(end))
       else reader.skip(tag, end)
     }
-    this.#samples.metadata.push(metadata)
+    this.#intake.metadata(metadata)
   }
 }
 
-/** prompb MetricMetadata.MetricType, by number. */
-const metricTypes = [
-  'unknown',
-  'counter',
-  'gauge',
-  'histogram',
-  'gaugehistogram',
-  'summary',
-  'info',
-  'stateset',
-]
+/** Whether a label stands from `start` on; mostly one short sample is all that does. */
+function hasLabels(reader: WireReader, start: number, end: number): boolean {
+  const length = end - start - 2
+  if (length < 128 && reader.bytes[start] === SAMPLES && reader.bytes[start + 1] === length) {
+    return false
+  }
+  reader.at = start
+  while (reader.at < end) {
+    const tag = reader.tag()
+    if (tag === LABELS) return true
+    reader.skip(tag, end)
+  }
+  return false
+}
+
+/** No sender scatters labels; each piece takes memory. */
+const maxPieces = 1000
 
 /** All label fields of the TimeSeries at hand; joined, if they do not stand together. */
 function labelBytes(reader: WireReader, end: number): Buffer {
@@ -199,12 +175,8 @@ function labelBytes(reader: WireReader, end: number): Buffer {
     if (tag !== LABELS) continue
     if (last?.[1] === from) last[1] = reader.at
     else parts.push([from, reader.at])
+    if (parts.length > maxPieces) throw reader.malformed(`labels in over ${maxPieces} pieces`)
   }
   const buffers = parts.map(([from, to]) => reader.bytes.subarray(from, to))
   return buffers.length === 1 && buffers[0] ? buffers[0] : Buffer.concat(buffers)
-}
-
-function tooManySamples({ openSamples }: DecodeLimits): RequestError {
-  const message = `the request has more than ${openSamples} samples: send smaller ones`
-  return new RequestError(413, 'too_many_samples', message)
 }

@@ -71,6 +71,12 @@ export class WireReader {
     return Number(BigInt.asIntN(64, value))
   }
 
+  double(end: number): number {
+    if (this.at + 8 > end) throw this.malformed("a double passes its message's end")
+    this.at += 8
+    return this.view.getFloat64(this.at - 8, true)
+  }
+
   /** The text up to `end`; a zero character, which no valid text has, when it is not UTF-8. */
   text(end: number): string {
     const bytes = this.bytes.subarray(this.at, end)
@@ -87,6 +93,15 @@ export class WireReader {
     else if (type === LENGTH) this.at = this.fieldEnd(end)
     else throw this.malformed(`unknown wire type ${type}`)
     if (this.at > end) throw this.malformed("a field passes its message's end")
+  }
+
+  /** The bytes of the value of the field of this tag, without their length. */
+  value(tag: number, end: number): Buffer {
+    const to = (tag & 7) === LENGTH ? this.fieldEnd(end) : undefined
+    const from = this.at
+    if (to === undefined) this.skip(tag, end)
+    else this.at = to
+    return this.bytes.subarray(from, this.at)
   }
 
   malformed(what: string): RequestError {
@@ -148,6 +163,16 @@ export class WireWriter {
   field(tag: number, bytes: Uint8Array): void {
     this.varint(tag)
     this.varint(bytes.length)
+    this.#append(bytes)
+  }
+
+  /** A field whose value has no length: a varint or a double, as it is to stand there. */
+  value(tag: number, bytes: Uint8Array): void {
+    this.varint(tag)
+    this.#append(bytes)
+  }
+
+  #append(bytes: Uint8Array): void {
     this.#reserve(bytes.length)
     this.#bytes.set(bytes, this.#length)
     this.#length += bytes.length

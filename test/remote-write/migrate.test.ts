@@ -62,8 +62,13 @@ describe('migrate', () => {
          and (col_description(c.oid, a.attnum) is null or obj_description(c.oid) is null)
        union all
        select proname from pg_proc where pronamespace = 'public'::regnamespace
-         and proname ~ '(frames|series|labels)' and obj_description(oid) is null`,
-      [['series', 'frames', 'sample', 'target', 'frame_counter', 'metric_metadata']],
+         and proname ~ '(frames|series|labels|partition)' and obj_description(oid) is null`,
+      [
+        [
+          ...['series', 'frames', 'sample', 'target', 'frame_counter', 'metric_metadata'],
+          ...['histogram', 'exemplar'],
+        ],
+      ],
     )
     assert.deepEqual(rows, [])
   })

@@ -146,8 +146,6 @@ describe('POST /api/v1/write', () => {
     const series = Buffer.concat([
       lengthField(2, sample(now, 5)),
       ...fields,
-      lengthField(3, Buffer.from('exemplar')),
-      lengthField(4, Buffer.from('histogram')),
       lengthField(99, Buffer.from('unknown')),
     ])
     const body = Buffer.concat([lengthField(1, series), lengthField(77, Buffer.from('new'))])
@@ -209,18 +207,23 @@ describe('POST /api/v1/write', () => {
     assert.deepEqual(rows, [{ metric: 'up', type: 'gauge', help: 'new' }])
   })
 
-  it('refuses content types and encodings other than 1.0 with 415', async () => {
+  it('refuses content types and encodings other than those of 1.0 and 2.0 with 415', async () => {
     const refused: Record<string, string>[] = [
       { 'content-type': 'application/json' },
-      { 'content-type': 'application/x-protobuf;proto=io.prometheus.write.v2.Request' },
+      { 'content-type': 'image/png' },
+      { 'content-type': 'application/x-protobuf;proto=io.prometheus.write.v3.Request' },
+      { 'content-type': 'text/plain;proto=io.prometheus.write.v2.Request' },
       { 'content-encoding': 'gzip' },
+      { 'content-encoding': 'deflate' },
       { 'content-encoding': 'zstd' },
     ]
     for (const headers of refused) {
       assert.equal((await post(service, Buffer.from('no'), headers)).status, 415)
     }
-    const taken = { 'content-type': 'Application/X-Protobuf ; Proto = prometheus.WriteRequest' }
-    assert.equal((await post(service, compressSync(Buffer.alloc(0)), taken)).status, 204)
+    for (const message of ['prometheus.WriteRequest', '"io.prometheus.write.v2.Request"']) {
+      const taken = { 'content-type': `Application/X-Protobuf ; Proto = ${message}` }
+      assert.equal((await post(service, compressSync(Buffer.alloc(0)), taken)).status, 204)
+    }
   })
 
   it('takes nothing but POST', async () => {
@@ -231,7 +234,7 @@ describe('POST /api/v1/write', () => {
     }
   })
 
-  it('sends no Written headers', async () => {
+  it('sends no Written headers to a sender of 1.0', async () => {
     const response = await post(service, compressSync(writeRequest([power(0, [[now, 1]])])))
     const names = [...response.headers.keys()].filter((name) => name.includes('written'))
     assert.deepEqual(names, [])

@@ -26,25 +26,35 @@ export async function startPrometheus(
   program: string,
   targets: PrometheusTargets,
 ): Promise<TestPrometheus> {
+  return await runPrometheus(program, prometheusConfig(targets))
+}
+
+/** A real Prometheus with its own storage; `address` is `host:port`, a free port by default. */
+export async function runPrometheus(
+  program: string,
+  config: string,
+  { flags = [], address }: { flags?: readonly string[]; address?: string } = {},
+): Promise<TestPrometheus> {
   const directory = await mkdtemp(join(tmpdir(), 'joulebridge-prometheus-'))
   const configFile = join(directory, 'prometheus.yml')
-  await writeFile(configFile, prometheusConfig(targets))
-  const address = `127.0.0.1:${await freePort()}`
+  await writeFile(configFile, config)
+  const listen = address ?? `127.0.0.1:${await freePort()}`
   const child = await startChild({
     name: 'prometheus',
     command: program,
     args: [
       `--config.file=${configFile}`,
       `--storage.tsdb.path=${directory}/data`,
-      `--web.listen-address=${address}`,
+      `--web.listen-address=${listen}`,
+      ...flags,
     ],
     env: process.env,
     logFile: join(directory, 'prometheus.log'),
-    readyUrl: `http://${address}/-/ready`,
+    readyUrl: `http://${listen}/-/ready`,
     signal: new AbortController().signal,
   })
   return {
-    query: (promql, at) => query(`http://${address}`, promql, at),
+    query: (promql, at) => query(`http://${listen}`, promql, at),
     close: async () => {
       await child.stop()
       await rm(directory, { recursive: true, force: true })

@@ -9,6 +9,8 @@ export type Matcher = [name: string, kind: '=' | '!=' | '=~' | '!~', value: stri
 export interface ReadSeries {
   labels: Record<string, string>
   samples: [timeMs: number, bits: string][]
+  /** Messages `prometheus.Histogram` in hexadecimal. */
+  histograms: string[]
 }
 
 /** Posts a `prometheus.ReadRequest` of one query; the ends of the time count. */
@@ -48,8 +50,12 @@ export async function read(
 }
 
 function parseSeries(bytes: Buffer | undefined): ReadSeries {
-  const series: ReadSeries = { labels: {}, samples: [] }
+  const series: ReadSeries = { labels: {}, samples: [], histograms: [] }
   for (const field of fields(bytes)) {
+    if (field.number === 4) {
+      series.histograms.push(String(field.bytes?.toString('hex')))
+      continue
+    }
     const [first, second] = fields(field.bytes)
     if (field.number === 1) series.labels[String(first?.bytes)] = String(second?.bytes)
     else {

@@ -66,7 +66,8 @@ function frameRows(series: readonly (StoredSeries & { id: number })[]): FrameRow
 async function makePartitions(pool: Pool, seconds: readonly number[]): Promise<void> {
   const windows = new Set(seconds.map((at) => Math.floor(at / windowSeconds)))
   await pool.query(
-    `select make_frames_partition(to_timestamp(w * $2::float8), to_timestamp((w + 1) * $2::float8))
+    `select make_partition(
+       'frames', to_timestamp(w * $2::float8), to_timestamp((w + 1) * $2::float8))
      from unnest($1::float8[]) as w`,
     [[...windows], windowSeconds],
   )

@@ -1,0 +1,162 @@
+const SLAB_BYTES = 4 * 1024 * 1024
+const NONE = -1
+
+/**
+ * Byte strings, each kept once and named by its entry, a small number; some 40 bytes an entry
+ * beside the bytes themselves. An entry has a value, a number that is the owner's to use.
+ *
+ * Senders keep their order, so `next` remembers which entry came after which: comparing bytes with
+ * the expected entry's is ten times faster than hashing them.
+ */
+export class ByteTable {
+  #size = 0
+  #slabs: Buffer[] = []
+  /** Where the next bytes go, counted through all slabs; and where each entry's are. */
+  #end = 0
+  #offsets = new Float64Array(1024)
+  #lengths = new Uint32Array(1024)
+  #hashes = new Int32Array(1024)
+  #values = new Int32Array(1024)
+  #next = new Int32Array(1024)
+  /** Entry + 1 by hash, 0 for none; open addressing, at most half full. */
+  #table = new Int32Array(4096)
+
+  get size(): number {
+    return this.#size
+  }
+
+  value(entry: number): number {
+    return this.#values[entry] ?? NONE
+  }
+
+  setValue(entry: number, value: number): void {
+    this.#values[entry] = value
+  }
+
+  /** The entry that followed `entry` last time, or -1. */
+  next(entry: number): number {
+    const next = this.#next[entry] ?? NONE
+    return next < this.#size ? next : NONE
+  }
+
+  setNext(entry: number, next: number): void {
+    this.#next[entry] = next
+  }
+
+  /** The length of the entry's bytes, if they stand in `bytes` at `start`; else 0. */
+  match(entry: number, bytes: Buffer, start: number, end: number): number {
+    const length = this.#lengths[entry] ?? 0
+    const to = start + length
+    if (to > end) return 0
+    const offset = this.#offsets[entry] ?? 0
+    const slab = this.#slabs[Math.floor(offset / SLAB_BYTES)]
+    const from = offset % SLAB_BYTES
+    return slab?.compare(bytes, start, to, from, from + length) === 0 ? length : 0
+  }
+
+  /** Whether the entry's bytes are those from `start` to `end`, at least one. */
+  equals(entry: number, bytes: Buffer, start: number, end: number): boolean {
+    return this.#lengths[entry] === end - start && this.match(entry, bytes, start, end) > 0
+  }
+
+  /** The entry with the bytes from `start` to `end`, or -1. */
+  find(bytes: Buffer, start = 0, end = bytes.length): number {
+    const hash = hashOf(bytes, start, end)
+    for (let slot = this.#slot(hash); ; slot = this.#slot(slot + 1)) {
+      const entry = (this.#table[slot] ?? 0) - 1
+      if (entry === NONE) return NONE
+      if (this.#hashes[entry] === hash && this.equals(entry, bytes, start, end)) return entry
+    }
+  }
+
+  /** Adds bytes that `find` does not know: one to 4 MiB of them. */
+  add(bytes: Buffer, value: number): number {
+    const entry = this.#size
+    if (entry === this.#values.length) this.#grow()
+    if ((entry + 1) * 2 > this.#table.length) this.#rehash()
+    this.#offsets[entry] = this.#store(bytes)
+    this.#lengths[entry] = bytes.length
+    this.#hashes[entry] = hashOf(bytes, 0, bytes.length)
+    this.#values[entry] = value
+    this.#next[entry] = NONE
+    this.#size++
+    this.#enter(entry)
+    return entry
+  }
+
+  /** Forgets all entries from `size` on, as if they had never been added. */
+  truncate(size: number): void {
+    while (this.#size > size) {
+      const entry = this.#size - 1
+      let slot = this.#slot(this.#hashes[entry] ?? 0)
+      while (this.#table[slot] !== entry + 1) slot = this.#slot(slot + 1)
+      this.#table[slot] = 0
+      this.#end = this.#offsets[entry] ?? 0
+      this.#size--
+    }
+    this.#slabs.length = Math.ceil(this.#end / SLAB_BYTES)
+  }
+
+  /** The entry's bytes; valid until it is truncated. */
+  bytes(entry: number): Buffer {
+    const offset = this.#offsets[entry] ?? 0
+    const from = offset % SLAB_BYTES
+    const slab = this.#slabs[Math.floor(offset / SLAB_BYTES)] ?? Buffer.alloc(0)
+    return slab.subarray(from, from + (this.#lengths[entry] ?? 0))
+  }
+
+  #slot(hash: number): number {
+    return hash & (this.#table.length - 1)
+  }
+
+  #enter(entry: number): void {
+    let slot = this.#slot(this.#hashes[entry] ?? 0)
+    while (this.#table[slot] !== 0) slot = this.#slot(slot + 1)
+    this.#table[slot] = entry + 1
+  }
+
+  /** In order of entry, so that `truncate` may empty slots from the last entry back. */
+  #rehash(): void {
+    this.#table = new Int32Array(this.#table.length * 2)
+    for (let entry = 0; entry < this.#size; entry++) this.#enter(entry)
+  }
+
+  /** No entry straddles two slabs. */
+  #store(bytes: Buffer): number {
+    const full = this.#end >= this.#slabs.length * SLAB_BYTES
+    if (full || (this.#end % SLAB_BYTES) + bytes.length > SLAB_BYTES) {
+      this.#end = this.#slabs.length * SLAB_BYTES
+      this.#slabs.push(Buffer.allocUnsafeSlow(SLAB_BYTES))
+    }
+    const offset = this.#end
+    this.#slabs.at(-1)?.set(bytes, offset % SLAB_BYTES)
+    this.#end += bytes.length
+    return offset
+  }
+
+  #grow(): void {
+    const length = this.#values.length * 2
+    this.#offsets = enlarged(this.#offsets, new Float64Array(length))
+    this.#lengths = enlarged(this.#lengths, new Uint32Array(length))
+    this.#hashes = enlarged(this.#hashes, new Int32Array(length))
+    this.#values = enlarged(this.#values, new Int32Array(length))
+    this.#next = enlarged(this.#next, new Int32Array(length))
+  }
+}
+
+/** Copies a typed array into a larger one of its kind. */
+export function enlarged<A extends Float64Array | Uint32Array | Int32Array>(from: A, to: A): A {
+  to.set(from)
+  return to
+}
+
+/** FNV-1a over words of four bytes, mixed at the end because slots take the low bits. */
+export function hashOf(bytes: Buffer, start: number, end: number): number {
+  let hash = (end - start) | 0
+  const words = end - 3
+  let i = start
+  for (; i < words; i += 4) hash = Math.imul(hash ^ bytes.readInt32LE(i), 0x01000193)
+  for (; i < end; i++) hash = Math.imul(hash ^ (bytes[i] ?? 0), 0x01000193)
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
+  return hash ^ (hash >>> 13)
+}

@@ -1,0 +1,105 @@
+import { execFile } from 'node:child_process'
+import { access, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+const cache = join(root, 'node_modules', '.cache', 'newer-prometheus')
+
+/** The suite whose Prometheus speaks remote write 2.0. */
+const suite = 'forky'
+
+/**
+ * The path of a Prometheus 3 from a newer suite of Debian, unpacked beside the system and kept for
+ * the next run. Where it cannot be had the test is skipped aloud.
+ */
+export async function requireNewerPrometheus(context: Mocha.Context): Promise<string> {
+  const program = join(cache, 'usr', 'bin', 'prometheus')
+  try {
+    if (!(await exists(program))) await fetchInto(cache)
+    await run(program, ['--version'])
+    return program
+  } catch (error) {
+    const title = context.test?.parent?.fullTitle()
+    process.stderr.write(`SKIPPED: no Prometheus 3 from Debian's ${suite}: ${title}: ${error}\n`)
+    return context.skip()
+  }
+}
+
+async function fetchInto(folder: string): Promise<void> {
+  const work = await mkdtemp(join(tmpdir(), 'joulebridge-apt-'))
+  try {
+    const env = { ...process.env, APT_CONFIG: await writeAptConfig(work) }
+    const options = { cwd: work, env, timeout: 180_000 }
+    await run('apt-get', ['update', '-qq'], options)
+    await run('apt-get', ['download', '-qq', 'prometheus'], options)
+    const file = (await readdir(work)).find((name) => name.endsWith('.deb'))
+    if (file === undefined) throw new Error('apt-get downloaded no package')
+    await run('dpkg', ['-x', file, 'unpacked'], options)
+    await mkdir(dirname(folder), { recursive: true })
+    await rm(folder, { recursive: true, force: true })
+    // A copy within its file system appears whole or not at all, though two runs may fetch at once.
+    await run('cp', ['-r', 'unpacked', `${folder}.${process.pid}`], options)
+    await rename(`${folder}.${process.pid}`, folder)
+  } finally {
+    await rm(work, { recursive: true, force: true })
+  }
+}
+
+/** A root of its own, so that the system's packages and lists stay as they are. */
+async function writeAptConfig(work: string): Promise<string> {
+  for (const folder of ['state/lists/partial', 'cache/archives/partial', 'etc/apt.conf.d']) {
+    await mkdir(join(work, folder), { recursive: true })
+  }
+  await mkdir(join(work, 'etc/preferences.d'))
+  await writeFile(join(work, 'state/status'), '')
+  await writeFile(join(work, 'etc/sources.list'), await sourceLine())
+  const { stdout: architecture } = await run('dpkg', ['--print-architecture'])
+  const settings = {
+    Dir: work,
+    'Dir::State': join(work, 'state'),
+    'Dir::State::status': join(work, 'state/status'),
+    'Dir::Cache': join(work, 'cache'),
+    'Dir::Etc': join(work, 'etc'),
+    'Dir::Etc::trustedparts': '/etc/apt/trusted.gpg.d',
+    'APT::Architecture': architecture.trim(),
+    'APT::Sandbox::User': 'root',
+    'Acquire::Languages': 'none',
+    // A mirror that keeps the state of one day serves lists that have run out; they are signed.
+    'Acquire::Check-Valid-Until': 'false',
+  }
+  const lines = Object.entries(settings).map(([name, value]) => `${name} "${value}";\n`)
+  await writeFile(join(work, 'apt.conf'), lines.join(''))
+  return join(work, 'apt.conf')
+}
+
+/** The newer suite on the mirror that the system itself uses, under the same key. */
+async function sourceLine(): Promise<string> {
+  for (const file of await sourceFiles()) {
+    const text = await readFile(file, 'utf8')
+    const mirror = /^(?:URIs:|deb(?: \[.*?\])?)\s+(\S+)/m.exec(text)?.[1]
+    const key = /signed-by[:=]\s*([^\s\]]+)/i.exec(text)?.[1]
+    if (mirror !== undefined) {
+      return `deb ${key === undefined ? '' : `[signed-by=${key}] `}${mirror} ${suite} main\n`
+    }
+  }
+  throw new Error('the system has no apt source')
+}
+
+async function sourceFiles(): Promise<string[]> {
+  const parts = await readdir('/etc/apt/sources.list.d').catch(() => [])
+  const debian = parts.filter((name) => /^debian\.(sources|list)$/.test(name))
+  const files = debian.map((name) => join('/etc/apt/sources.list.d', name))
+  return (await exists('/etc/apt/sources.list')) ? [...files, '/etc/apt/sources.list'] : files
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  )
+}
