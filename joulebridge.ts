@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { z } from 'zod'
 import { startControl } from './control/main.ts'
 import { type RehearsalOptions, startRehearsal } from './control/rehearsal.ts'
@@ -17,7 +17,7 @@ import manifest from './package.json' with { type: 'json' }
 import { describeJobEnergy } from './remote-write/energy/print.ts'
 import { startRemoteWrite } from './remote-write/main.ts'
 import { migrate } from './remote-write/postgres/migrate.ts'
-import { connectionUrl, postgresSection } from './remote-write/postgres/pool.ts'
+import { connectionUrl, databasePlace, postgresSection } from './remote-write/postgres/pool.ts'
 import { remoteWriteSection } from './remote-write/settings.ts'
 
 /** The whole settings file: one section for each service, and what they share. */
@@ -39,7 +39,7 @@ interface ServiceFlags {
   'config.file'?: string
   'log.level'?: (typeof logLevels)[number]
   'log.format'?: (typeof logFormats)[number]
-  'web.listen-address'?: string
+  'web.listenAddress'?: string
   checkConfig?: boolean
   migrateOnly?: boolean
 }
@@ -92,13 +92,22 @@ function addStart(program: Command): void {
     .description('run all services; without settings, on a simulated system with its own database')
     .option('--config.file <file>', 'settings of a site; then nothing is simulated')
     .option('--data-dir <directory>', 'where database, secrets and logs are kept')
-    .addOption(number('--port-base <port>', 'first of the 200 ports to use').default(28000))
-    .addOption(number('--seed <number>', 'seed of the simulated jobs').default(1))
-    .addOption(number('--jobs-per-hour <number>', 'pace of the simulated jobs').default(40))
-    .addOption(number('--history-hours <hours>', 'simulated past, sent at start').default(24))
+    .addOption(
+      number('--port-base <port>', 'first of the 200 ports to use', portBase).default(28000),
+    )
+    .addOption(number('--seed <number>', 'seed of the simulated jobs', seed).default(1))
+    .addOption(
+      number('--jobs-per-hour <number>', 'pace of the simulated jobs', jobsPerHour).default(40),
+    )
+    .addOption(
+      number('--history-hours <hours>', 'simulated past, sent at start', historyHours).default(24),
+    )
     .option('--no-prometheus', 'use the built-in forwarder even if Prometheus is installed')
     .action(startEverything)
 }
+
+const portBase = z.int().min(1024).max(65_336)
+const { seed, jobsPerHour, historyHours } = simulatorSection.unwrap().shape
 
 async function startEverything(flags: StartFlags): Promise<void> {
   const stopping = new AbortController()
@@ -123,7 +132,7 @@ function addService(program: Command, name: string, service: ServiceDefinition):
     .option('--config.file <file>', 'settings; without it the defaults hold')
     .addOption(new Option('--log.level <level>', 'least level to log').choices(logLevels))
     .addOption(new Option('--log.format <format>', 'format of the log').choices(logFormats))
-    .option('--web.listen-address <address>', 'host:port to listen on')
+    .addOption(checked('--web.listen-address <address>', 'host:port to listen on', listenAddress))
     .option('--check-config', 'only check the settings')
   if (name === 'remote-write') {
     command.option('--migrate-only', 'only bring the database schema up to date')
@@ -168,15 +177,15 @@ async function settingsWith(flags: ServiceFlags, service: ServiceDefinition): Pr
   const settings = await loadSettings(flags['config.file'])
   settings.log.level = flags['log.level'] ?? settings.log.level
   settings.log.format = flags['log.format'] ?? settings.log.format
-  const address = flags['web.listen-address']
-  if (address !== undefined) {
-    settings[service.section].web.listenAddress = listenAddress.parse(address)
-  }
+  const { web } = settings[service.section]
+  web.listenAddress = flags['web.listenAddress'] ?? web.listenAddress
   return settings
 }
 
 async function migrateDatabase({ postgres }: Settings): Promise<void> {
-  await migrate(await connectionUrl(postgres, process.env))
+  await migrate(await connectionUrl(postgres, process.env)).catch((cause: unknown) => {
+    throw new Error(`database ${databasePlace(postgres)}`, { cause })
+  })
   say('the database schema is up to date')
 }
 
@@ -192,27 +201,40 @@ async function serve(name: string, settings: Settings, { run }: ServiceDefinitio
 
 /**
  * Resolves to the signal that asks us to end, or to the loss of the parent that started us. Signals
- * after the first change nothing: Ctrl-C under npm arrives more than once.
+ * after the first change nothing: Ctrl-C under npm arrives more than once. Whoever closes the pipe
+ * that we write to, as `head` does, has seen enough.
  */
 function stopRequested(): Promise<string> {
   return new Promise((resolve) => {
     for (const event of ['SIGINT', 'SIGTERM', 'SIGHUP', 'disconnect']) {
       process.on(event, () => resolve(event))
     }
+    process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+      if (code === 'EPIPE') resolve(code)
+    })
   })
 }
 
-function number(flags: string, description: string): Option {
+function number(flags: string, description: string, schema: z.ZodType): Option {
+  const parse = (text: unknown) => (Number.isFinite(Number(text)) ? Number(text) : text)
+  return checked(flags, description, z.preprocess(parse, schema))
+}
+
+/** An option whose value must fit the schema. @throws {InvalidArgumentError} when it does not. */
+function checked(flags: string, description: string, schema: z.ZodType): Option {
   return new Option(flags, description).argParser((text) => {
-    const value = Number(text)
-    if (!Number.isFinite(value)) throw new Error(`${flags}: ${JSON.stringify(text)} is no number`)
-    return value
+    const { data, error } = schema.safeParse(text)
+    if (error) throw new InvalidArgumentError(`${error.issues[0]?.message}.`)
+    return data
   })
 }
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`)
 }
+
+// A full disk or a closed pipe takes the words, not the work.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 
 main().catch((error: unknown) => {
   process.stderr.write(`joulebridge: ${errorText(error)}\n`)

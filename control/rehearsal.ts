@@ -9,7 +9,14 @@ import { keptSecret, replaceFile } from '../exporter/service/directory.ts'
 import { alignColumns } from '../remote-write/energy/print.ts'
 import { describeJob, endedJobs, type ListedJob } from '../remote-write/jobs/watch.ts'
 import { startEmbeddedPostgres } from '../remote-write/postgres/embedded.ts'
-import { runSite, type Site, type StartContext, supervise, superviseService } from './supervise.ts'
+import {
+  keepRunning,
+  runSite,
+  type Site,
+  type StartContext,
+  supervise,
+  superviseService,
+} from './supervise.ts'
 
 export interface RehearsalOptions {
   portBase: number
@@ -97,13 +104,16 @@ async function step(site: Site, name: string, run: () => Promise<string>): Promi
 }
 
 async function startPostgres(site: Site, { postgresPort, secret }: Places): Promise<string> {
-  const postgres = await startEmbeddedPostgres({
+  const options = {
     directory: join(site.directory, 'postgres'),
     port: postgresPort,
     password: await keptSecret(secret('postgres-password')),
     durable: true,
+  }
+  await keepRunning(site, 'PostgreSQL', async () => {
+    const { ended, close } = await startEmbeddedPostgres(options)
+    return { ended, stop: close }
   })
-  site.parts.push(postgres)
   return `ready on port ${postgresPort}`
 }
 

@@ -3,9 +3,9 @@ import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import envPaths from 'env-paths'
-import { type Child, startChild } from '../exporter/service/child.ts'
+import { startChild } from '../exporter/service/child.ts'
 import { claimDirectory } from '../exporter/service/directory.ts'
-import { errorText } from '../exporter/service/log.ts'
+import { watchDisk } from './disk.ts'
 
 /** What one `joulebridge start` is given. */
 export interface StartContext {
@@ -21,6 +21,7 @@ export interface StartContext {
 export interface Site {
   directory: string
   say(line: string): void
+  /** Aborted when all is to end, asked or not. */
   signal: AbortSignal
   parts: { close(): Promise<void> }[]
   /** Ends everything, because a part is lost for good. */
@@ -39,18 +40,23 @@ export async function runSite(
   const directory = resolve(context.directory ?? defaultDirectory())
   const claim = await claimDirectory(directory)
   const parts: Site['parts'] = [{ close: () => claim.release() }]
+  const stopping = new AbortController()
+  let up: Promise<unknown> = Promise.resolve()
   say(`joulebridge ${version}, data in ${directory}`)
   try {
     const ended = new Promise<void>((end, fail) => {
       signal.addEventListener('abort', () => end())
-      const site = { directory, say, signal, parts, fail }
-      mkdir(join(directory, 'logs'), { recursive: true })
-        .then(() => bringUp(site))
-        .catch((error) => (signal.aborted ? end() : fail(error)))
+      const site = { directory, say, signal: stopping.signal, parts, fail }
+      watchDisk(directory, site).catch((error) => !site.signal.aborted && fail(error))
+      up = mkdir(join(directory, 'logs'), { recursive: true }).then(() => bringUp(site))
+      up.catch((error) => (signal.aborted ? end() : fail(error)))
     })
     await ended
     say('stopping')
   } finally {
+    stopping.abort()
+    // What was just being started joins the parts first.
+    await up.catch(() => {})
     while (parts.length > 0) await parts.pop()?.close()
   }
 }
@@ -89,7 +95,7 @@ export async function superviseService(
   return `ready on ${address}`
 }
 
-/** Starts a process, and again whenever it ends unasked; thrice within a minute is a failure. */
+/** Starts a process and keeps it running. */
 export async function supervise(site: Site, wanted: SupervisedProcess): Promise<void> {
   const options = {
     ...wanted,
@@ -97,33 +103,55 @@ export async function supervise(site: Site, wanted: SupervisedProcess): Promise<
     logFile: join(site.directory, 'logs', `${wanted.name}.log`),
     signal: site.signal,
   }
-  const state = { child: await startChild(options), closing: false }
-  site.parts.push({
-    close: async () => {
-      state.closing = true
-      await state.child.stop()
-    },
-  })
-  keepRunning(site, state, () => startChild(options)).catch(site.fail)
+  await keepRunning(site, wanted.name, () => startChild(options))
 }
 
-async function keepRunning(
+/** A part that may end by itself. */
+export interface Running {
+  /** Resolves when it has ended, asked or not, to how. */
+  ended: Promise<string>
+  stop(): Promise<void>
+}
+
+/**
+ * Starts a part, and again whenever it ends unasked; thrice within a minute, or a start that fails,
+ * is a failure of the site.
+ */
+export async function keepRunning(
   site: Site,
-  state: { child: Child; closing: boolean },
-  startAgain: () => Promise<Child>,
+  name: string,
+  start: () => Promise<Running>,
+): Promise<void> {
+  const part = { current: start(), closing: false }
+  await part.current
+  site.parts.push({
+    close: async () => {
+      part.closing = true
+      const last = await part.current.catch(() => undefined)
+      await last?.stop()
+    },
+  })
+  restartWhenEnded(site, name, part, start).catch(site.fail)
+}
+
+async function restartWhenEnded(
+  site: Site,
+  name: string,
+  part: { current: Promise<Running>; closing: boolean },
+  start: () => Promise<Running>,
 ): Promise<void> {
   const ends: number[] = []
   for (;;) {
-    const words = await state.child.ended
-    if (state.closing || site.signal.aborted) return
+    const how = await (await part.current).ended
+    if (part.closing || site.signal.aborted) return
     ends.push(Date.now())
     const recent = ends.filter((at) => Date.now() - at < 60_000)
-    if (recent.length >= 3) throw new Error(`${state.child.name} ended three times: ${words}`)
-    site.say(`${state.child.name} ended (${words}); starting it again`)
+    if (recent.length >= 3) throw new Error(`${name} ended three times within a minute: ${how}`)
+    site.say(`${name} ended (${how}); starting it again`)
     await sleep(1000)
-    if (state.closing) return
-    state.child = await startAgain().catch((error) => {
-      throw new Error(`cannot be started again: ${errorText(error)}`, { cause: error })
-    })
+    if (part.closing) return
+    part.current = start()
+    await part.current
+    site.say(`${name} is ready again`)
   }
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { schedule } from 'node-cron'
 import type { Pool } from 'pg'
 import { Registry } from 'prom-client'
@@ -10,7 +11,14 @@ import { loadTopology } from './jobs/topology.ts'
 import { registerMetrics } from './metrics.ts'
 import { Partitions } from './partitions.ts'
 import { migrate } from './postgres/migrate.ts'
-import { connectionUrl, createPool, createWriterPool } from './postgres/pool.ts'
+import {
+  connectionUrl,
+  createPool,
+  createWriterPool,
+  databasePlace,
+  type PostgresSettings,
+} from './postgres/pool.ts'
+import { isUnreachable } from './postgres/sqlstate.ts'
 import { SeriesIndex } from './series.ts'
 import { loadSeries } from './series-ids.ts'
 import type { RemoteWriteSettings } from './settings.ts'
@@ -22,15 +30,15 @@ interface Context {
 }
 
 /**
- * Migrates the database, loads the series and listens. `close` takes no more requests, commits what
- * was taken in, and ends the connections.
- * @throws {Error} when the database cannot be used or the address is taken.
+ * Waits for the database, migrates it, loads the series and listens. `close` takes no more
+ * requests, commits what was taken in, and ends the connections.
+ * @throws {Error} when the database refuses us, or its schema is not ours, or the address is taken.
  */
 export async function startRemoteWrite(
   settings: RemoteWriteSettings,
   context: Context,
 ): Promise<Service> {
-  await migrate(await connectionUrl(settings.postgres, context.env))
+  await migrateWhenReachable(settings.postgres, context)
   const pool = await createPool(settings.postgres, context)
   const writerPool = await createWriterPool(settings.postgres, context)
   try {
@@ -40,6 +48,25 @@ export async function startRemoteWrite(
     throw error
   }
 }
+
+async function migrateWhenReachable(
+  settings: PostgresSettings,
+  { log, env }: Context,
+): Promise<void> {
+  const database = databasePlace(settings)
+  const url = await connectionUrl(settings, env)
+  for (let attempts = 1; ; attempts++) {
+    try {
+      return await migrate(url)
+    } catch (cause) {
+      if (!isUnreachable(cause)) throw new Error(`database ${database}`, { cause })
+      log.warn({ error: cause, database, attempts }, 'database not reachable yet')
+    }
+    await sleep(Math.min(250 * 2 ** attempts, longestWaitMs))
+  }
+}
+
+const longestWaitMs = 10_000
 
 async function serve(
   settings: RemoteWriteSettings,

@@ -22,7 +22,7 @@ export interface ChildOptions {
 /** A service in a process of its own. */
 export interface Child {
   name: string
-  /** Resolves when it has ended, asked or not, to its last words. */
+  /** Resolves when it has ended, asked or not, to how: `killed by SIGKILL`, `exit code 1: ...`. */
   ended: Promise<string>
   /** Asks it to end, and after `graceSeconds` makes it. */
   stop(graceSeconds?: number): Promise<void>
@@ -30,8 +30,8 @@ export interface Child {
 
 /**
  * Starts a process and waits until it is ready. Its group is its own, so that Ctrl-C reaches only
- * the parent, which stops its children in order; the pipe between them tells it when we died. One
- * that a killed parent left behind is stopped first.
+ * the parent, which stops its children in order; when the parent is killed, they end by themselves.
+ * One that was left behind all the same is stopped first.
  * @throws {Error} naming the service and its last words, when it ends first or takes over 60 s.
  */
 export async function startChild(options: ChildOptions): Promise<Child> {
@@ -39,16 +39,35 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   await stopLeftover(`${logFile}.pid`, args)
   const log = await open(logFile, 'a', 0o600)
   const child = await spawnInto(log, command, args, env).finally(() => log.close())
+  endWithUs(child, 'SIGTERM')
   await writeFile(`${logFile}.pid`, String(child.pid), { mode: 0o600 })
   const stop = (graceSeconds = 15) => stopProcess(child, graceSeconds)
-  try {
-    await waitReady(readyUrl, () => running(child) && !signal.aborted)
-  } catch (cause) {
+  if (!(await becomesReady(readyUrl, () => running(child) && !signal.aborted))) {
+    const outcome = running(child) ? `${name} is not ready after 60 s` : name
     await stop(1)
-    throw new Error(`${name}: ${(await lastWords(logFile)) ?? 'did not start'}`, { cause })
+    throw new Error(`${outcome}: ${(await lastWords(logFile)) ?? (await exited(child))}`)
   }
-  const ended = once(child, 'exit').then(async () => (await lastWords(logFile)) ?? 'no word')
+  const ended = exited(child).then(async (how) =>
+    how.startsWith('exit') ? `${how}: ${(await lastWords(logFile)) ?? 'no word'}` : how,
+  )
   return { name, ended, stop }
+}
+
+/** Resolves when the process has ended, to how. */
+export async function exited(child: ChildProcess): Promise<string> {
+  if (running(child)) await once(child, 'exit')
+  return child.signalCode ? `killed by ${child.signalCode}` : `exit code ${child.exitCode}`
+}
+
+/**
+ * Sends the child a signal should we be killed: a shell beside it reads from us until we are gone.
+ * The child may be any program; only one of ours sees by itself that its parent is no more.
+ */
+export function endWithUs(child: ChildProcess, signal: NodeJS.Signals): void {
+  const script = 'read -r _; kill -s "$1" "$2"'
+  const args = ['-c', script, 'sh', signal.replace('SIG', ''), String(child.pid)]
+  const guard = spawn('sh', args, { detached: true, stdio: ['pipe', 'ignore', 'ignore'] })
+  child.once('exit', () => guard.kill('SIGKILL'))
 }
 
 async function stopLeftover(pidFile: string, args: readonly string[]): Promise<void> {
@@ -78,14 +97,14 @@ function running(child: ChildProcess): boolean {
   return child.exitCode === null && child.signalCode === null
 }
 
-async function waitReady(url: string, alive: () => boolean): Promise<void> {
+async function becomesReady(url: string, alive: () => boolean): Promise<boolean> {
   for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(100)) {
-    if (!alive()) throw new Error('it ended')
+    if (!alive()) return false
     const signal = AbortSignal.timeout(2000)
     const answer = await fetch(url, { signal }).catch(() => undefined)
-    if (answer?.ok && alive()) return
+    if (answer?.ok && alive()) return true
   }
-  throw new Error(`${url}: not ready within 60 s`)
+  return false
 }
 
 async function stopProcess(child: ChildProcess, graceSeconds: number): Promise<void> {
@@ -97,12 +116,27 @@ async function stopProcess(child: ChildProcess, graceSeconds: number): Promise<v
   clearTimeout(force)
 }
 
-/** The last line that a service wrote, or the message in it where it is a JSON record. */
+/** What the last line of a service's log says, without level, time and the like. */
 async function lastWords(logFile: string): Promise<string | undefined> {
   const text = await readFile(logFile, 'utf8').catch(() => '')
-  const line = text.trimEnd().split('\n').at(-1)
-  const record = /^\{.*"message":/.test(line ?? '') ? JSON.parse(line ?? '') : undefined
-  return record ? [record.message, record.error].filter(Boolean).join(': ') : line || undefined
+  const line = text.trimEnd().split('\n').at(-1) ?? ''
+  const { message, msg = message, error, err = error } = logFields(line)
+  const words = [msg, err].filter(Boolean).join(': ') || line.replace(/^joulebridge: /, '')
+  return words === '' ? undefined : words
+}
+
+/** The fields of a record in JSON or in logfmt; none of a line that is neither. */
+function logFields(line: string): Record<string, unknown> {
+  try {
+    return JSON.parse(line) ?? {}
+  } catch {
+    const pairs = line.matchAll(/(\w+)=("(?:[^"\\]|\\.)*"|\S*)/g)
+    return Object.fromEntries([...pairs].map(([, key, value = '']) => [key, unquoted(value)]))
+  }
+}
+
+function unquoted(value: string): string {
+  return value.replace(/^"|"$/g, '').replaceAll('\\"', '"')
 }
 
 /** The full path of a program, as a shell would find it. */

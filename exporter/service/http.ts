@@ -82,12 +82,15 @@ export function finishApp(app: Express, log: Logger): Express {
   app.use((request) => {
     throw new RequestError(404, 'not_found', `no route ${request.method} ${request.path}`)
   })
+  const warn = oncePerMinute((fields) => log.warn(fields, 'requests cannot be served'))
   const onError: ErrorRequestHandler = (error: unknown, request, response, next) => {
     if (response.headersSent) return next(error)
     const status = statusOf(error)
     const unavailable = error instanceof UnavailableError
-    if (unavailable) response.set('retry-after', String(error.retryAfterSeconds))
-    else if (status >= 500) {
+    if (unavailable) {
+      response.set('retry-after', String(error.retryAfterSeconds))
+      warn(error.code, { error, method: request.method, path: request.path })
+    } else if (status >= 500) {
       log.error({ error, method: request.method, path: request.path }, 'request failed')
     }
     const detail = status === 500 ? 'internal error, see the log' : String((error as Error).message)
@@ -106,6 +109,17 @@ export function finishApp(app: Express, log: Logger): Express {
       )
   }
   return app.use(onError)
+}
+
+/** `tell`, but for each key at most once a minute, since a sender tries again and again. */
+function oncePerMinute(tell: (fields: object) => void) {
+  const toldAt = new Map<string, number>()
+  return (key: string, fields: object): void => {
+    const now = performance.now()
+    if (now - (toldAt.get(key) ?? Number.NEGATIVE_INFINITY) < 60_000) return
+    toldAt.set(key, now)
+    tell(fields)
+  }
 }
 
 const titles: Record<number, string> = {
@@ -130,7 +144,7 @@ function statusOf(error: unknown): number {
 
 /**
  * Listens on `host:port` (port 0: any free one) and closes idle connections when asked to close.
- * @throws {Error} `cannot listen on 127.0.0.1:28010: EADDRINUSE`, with the cause.
+ * @throws {Error} `cannot listen on 127.0.0.1:28010: the port is in use`, or with another cause.
  */
 export async function listen(listener: RequestListener, address: string): Promise<Service> {
   const { host, port } = parseAddress(address)
@@ -139,9 +153,7 @@ export async function listen(listener: RequestListener, address: string): Promis
     server.listen(port, host)
     await once(server, 'listening')
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? cause.code : cause
-    const reason = code === 'EADDRINUSE' ? 'the port is in use' : String(code)
-    throw new Error(`cannot listen on ${address}: ${reason}`, { cause })
+    throw cannotListen(address, cause)
   }
   const bound = server.address() as AddressInfo
   const shown = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address
@@ -155,6 +167,13 @@ export async function listen(listener: RequestListener, address: string): Promis
       clearTimeout(force)
     },
   }
+}
+
+/** What to throw when listening on `host:port` failed. */
+export function cannotListen(address: string, cause: unknown): Error {
+  const inUse = cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE'
+  if (inUse) return new Error(`cannot listen on ${address}: the port is in use`)
+  return new Error(`cannot listen on ${address}`, { cause })
 }
 
 /** Splits `host:port`, `[v6]:port` or `:port` (all addresses), as Prometheus's flag has it. */

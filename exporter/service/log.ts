@@ -1,5 +1,4 @@
-import { Writable } from 'node:stream'
-import { type Logger, pino } from 'pino'
+import { type DestinationStream, type Logger, pino } from 'pino'
 
 export type { Logger } from 'pino'
 
@@ -11,11 +10,14 @@ export interface LogSettings {
   format: (typeof logFormats)[number]
 }
 
-/** One line a record, a constant message, the rest in fields; logfmt is Prometheus's default. */
+/**
+ * One line a record, a constant message, the rest in fields; logfmt is Prometheus's default. A log
+ * that cannot be written stops nothing: on a full disk up to a megabyte of it waits for room.
+ */
 export function createLog(
   service: string,
   settings: LogSettings,
-  stream: NodeJS.WritableStream = process.stderr,
+  stream: DestinationStream = standardError(),
 ): Logger {
   const options = {
     level: settings.level,
@@ -29,6 +31,11 @@ export function createLog(
   return pino(options, settings.format === 'json' ? stream : logfmtTo(stream))
 }
 
+function standardError(): DestinationStream {
+  const stream = pino.destination({ fd: 2, sync: true, maxLength: 1024 * 1024 })
+  return stream.on('error', () => {})
+}
+
 /** An error as fields: message, its causes, and the stack only where the fault is ours. */
 function describeError(error: unknown): unknown {
   if (!(error instanceof Error)) return error
@@ -40,16 +47,12 @@ function describeError(error: unknown): unknown {
 export function errorText(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const text = error.message || ('code' in error ? String(error.code) : error.name)
-  return error.cause === undefined ? text : `${text}: ${errorText(error.cause)}`
+  const cause = error.cause === undefined ? '' : errorText(error.cause)
+  return text.endsWith(cause) ? text : `${text}: ${cause}`
 }
 
-function logfmtTo(stream: NodeJS.WritableStream): Writable {
-  return new Writable({
-    decodeStrings: false,
-    write(line: string, _encoding, done) {
-      stream.write(`${logfmt(JSON.parse(line))}\n`, () => done())
-    },
-  })
+function logfmtTo(stream: DestinationStream): DestinationStream {
+  return { write: (line) => stream.write(`${logfmt(JSON.parse(line))}\n`) }
 }
 
 function logfmt(record: Record<string, unknown>): string {

@@ -15,8 +15,8 @@ export class RequestError extends Error {
 }
 
 /**
- * We can't serve now, whatever the request: answered 503 with Retry-After. Whoever throws it logs
- * the reason once; it is not logged again for each request that meets it.
+ * We can't serve now, whatever the request: answered 503 with Retry-After. It is logged, but not
+ * for each request that meets it.
  */
 export class UnavailableError extends Error {
   override readonly name = 'UnavailableError'

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { isMap, isNode, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
+import { type Document, isMap, isNode, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { parseAddress } from './http.ts'
 import { logFormats, logLevels } from './log.ts'
@@ -20,26 +20,34 @@ export function parseSettings<S extends z.ZodType>(
   file: string,
 ): z.output<S> {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true })
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const fault = (offset: number, message: string) =>
     `${file}:${lines.linePos(offset).line}: ${message}`
-  const malformed = document.errors.map(({ pos, message, code }) =>
-    fault(pos[0], message.split('\n')[0] ?? code),
-  )
+  const malformed = document.errors.map(({ pos, message }) => fault(pos[0], message))
   if (malformed.length > 0) throw new SettingsError(malformed.join('\n'))
-  const result = schema.safeParse(camelKeys(document.toJS() ?? {}))
+  const result = schema.safeParse(camelKeys(plainValue(document, file) ?? {}))
   if (result.success) return result.data
-  const wrong = result.error.issues.map((issue) => {
-    const path = issue.path.map((part) => (typeof part === 'string' ? snake(part) : part))
+  const wrong = result.error.issues.flatMap(partsOf).map(({ path, message }) => {
     const node = nearest(document.contents, path)
-    return fault(node?.range?.[0] ?? 0, `${path.join('.') || 'the document'}: ${textOf(issue)}`)
+    return fault(node?.range?.[0] ?? 0, `${path.join('.') || 'the document'}: ${message}`)
   })
   throw new SettingsError(wrong.join('\n'))
 }
 
-function textOf(issue: z.core.$ZodIssue): string {
-  if (issue.code !== 'unrecognized_keys') return issue.message
-  return `unknown setting ${issue.keys.map(snake).join(', ')}`
+/** @throws {SettingsError} when an alias means nothing, or the aliases mean too much. */
+function plainValue(document: Document, file: string): unknown {
+  try {
+    return document.toJS()
+  } catch (cause) {
+    throw new SettingsError(`${file}: cannot be read as YAML`, { cause })
+  }
+}
+
+/** What zod found, with the path as it is written; each unknown setting is a fault of its own. */
+function partsOf(issue: z.core.$ZodIssue): { path: PropertyKey[]; message: string }[] {
+  const path = issue.path.map((part) => (typeof part === 'string' ? snake(part) : part))
+  if (issue.code !== 'unrecognized_keys') return [{ path, message: issue.message }]
+  return issue.keys.map((key) => ({ path: [...path, snake(key)], message: 'unknown setting' }))
 }
 
 /** Reads and parses a settings file. @throws {SettingsError} also when it cannot be read. */
@@ -48,39 +56,47 @@ export async function readSettings<S extends z.ZodType>(
   file: string,
 ): Promise<z.output<S>> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    const code = cause instanceof Error && 'code' in cause ? cause.code : cause
-    throw new SettingsError(`${file}: cannot be read: ${String(code)}`, { cause })
+    throw new SettingsError(`${file}: cannot be read`, { cause })
   })
   return parseSettings(schema, text, file)
 }
 
-/** The deepest node of `path` that the document has: a missing key is reported at its parent. */
+/** The deepest key or item of `path` in the document: a missing one is reported at its parent. */
 function nearest(root: Node | null, path: readonly PropertyKey[]): Node | undefined {
-  let node = root
+  let [node, place] = [root, root]
   for (const part of path) {
+    const key = isMap(node) ? node.items.find(({ key }) => String(key) === part)?.key : undefined
     const next = isMap(node) || isSeq(node) ? node.get(part, true) : undefined
     if (!isNode(next)) break
     node = next
+    place = isNode(key) ? key : next
   }
-  return node ?? undefined
+  return place ?? undefined
 }
 
-/** Keys that hold an upper-case letter stay as they are, and so are unknown to the schema. */
+/**
+ * Keys that hold an upper-case letter are quoted, and so unknown to the schema. A key without a
+ * value, as of a section whose settings are all commented out, counts as absent.
+ */
 function camelKeys(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(camelKeys)
   if (typeof value !== 'object' || value === null) return value
   return Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [
-      /[A-Z]/.test(key)
-        ? `"${key}"`
-        : key.replace(/_([a-z0-9])/g, (_, c: string) => c.toUpperCase()),
-      camelKeys(inner),
-    ]),
+    Object.entries(value)
+      .filter(([, inner]) => inner !== null)
+      .map(([key, inner]) => [camel(key), camelKeys(inner)]),
   )
 }
 
+function camel(key: string): string {
+  if (/[A-Z]/.test(key)) return `"${key}"`
+  return key.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
+}
+
+/** The key as it is written in the file: what `camel` made of it, undone. */
 function snake(key: string): string {
-  return key.startsWith('"') ? key : key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)
+  if (key.startsWith('"')) return key.slice(1, -1)
+  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 
 /** A number of seconds above 0. */
@@ -120,8 +136,7 @@ export async function readSecret(where: Secret, env: NodeJS.ProcessEnv): Promise
     return value
   }
   const text = await readFile(where.file, 'utf8').catch((cause: unknown) => {
-    const code = cause instanceof Error && 'code' in cause ? cause.code : cause
-    throw new Error(`secret file ${where.file} cannot be read: ${String(code)}`, { cause })
+    throw new Error(`secret file ${where.file} cannot be read`, { cause })
   })
   return text.replace(/\r?\n$/, '')
 }

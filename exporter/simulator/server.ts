@@ -4,7 +4,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { z } from 'zod'
-import type { Service } from '../service/http.ts'
+import { cannotListen, type Service } from '../service/http.ts'
+import { errorText } from '../service/log.ts'
 import type { Certificate } from './certificate.ts'
 import type { Seconds } from './load.ts'
 import { type Reset, redfishError, type SimulatedDevice } from './resources.ts'
@@ -40,11 +41,8 @@ export async function serveDevice(
   })
   server.listen(options.port, '127.0.0.1')
   await once(server, 'listening').catch((cause: unknown) => {
-    const inUse = cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE'
-    const reason = inUse ? 'the port is in use' : String(cause)
-    throw new Error(`${device.xname}: cannot listen on 127.0.0.1:${options.port}: ${reason}`, {
-      cause,
-    })
+    const reason = cannotListen(`127.0.0.1:${options.port}`, cause)
+    throw new Error(`${device.xname}: ${errorText(reason)}`)
   })
   const { port } = server.address() as AddressInfo
   return {

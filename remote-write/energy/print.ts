@@ -21,11 +21,18 @@ const jobEnergy = energy.extend({
  * @throws {Error} with remote-write's own words when it refuses, or its address when it is silent.
  */
 export async function describeJobEnergy(url: string, id: string, json: boolean): Promise<string> {
-  const where = `${url}/api/v1/jobs/${encodeURIComponent(id)}/energy`
-  const answer = await fetch(where, { signal: AbortSignal.timeout(30_000) })
+  const where = `${url.replace(/\/+$/, '')}/api/v1/jobs/${encodeURIComponent(id)}/energy`
+  const body = await answerOf(where).catch((cause: unknown) => {
+    throw new Error(`remote-write at ${url}`, { cause })
+  })
+  return json ? JSON.stringify(body, null, 2) : table(jobEnergy.parse(body))
+}
+
+async function answerOf(url: string): Promise<unknown> {
+  const answer = await fetch(url, { signal: AbortSignal.timeout(30_000) })
   const body: unknown = await answer.json()
   if (!answer.ok) throw new Error(z.object({ detail: z.string() }).parse(body).detail)
-  return json ? JSON.stringify(body, null, 2) : table(jobEnergy.parse(body))
+  return body
 }
 
 function table(job: z.output<typeof jobEnergy>): string {

@@ -67,7 +67,11 @@ const jobFilter: z.ZodType<JobFilter> = z.object({
   user: z.string().optional(),
   cluster: z.string().optional(),
   since: instant.optional(),
-  limit: z.coerce.number().int().min(1).max(500).default(100),
+  limit: z
+    .string()
+    .regex(/^([1-9]\d?|[1-4]\d\d|500)$/, 'expected a number from 1 to 500')
+    .transform(Number)
+    .default(100),
 })
 
 const jobPlace = z.object({

@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { constants } from 'node:fs'
-import { access, chown, cp, mkdir, open, readFile, stat, writeFile } from 'node:fs/promises'
+import { access, chown, cp, mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { endWithUs, exited } from '../../exporter/service/child.ts'
+import { isWrongLogin } from './sqlstate.ts'
 
 export interface EmbeddedOptions {
   /** A folder of its own; made and initialised when it does not exist. */
@@ -19,6 +21,8 @@ export interface EmbeddedOptions {
 /** A PostgreSQL server of ours: connection URL of its database `joulebridge`. */
 export interface EmbeddedPostgres {
   url: string
+  /** Resolves when the server has ended, asked or not, to how. */
+  ended: Promise<string>
   /** A fast shutdown: open transactions are rolled back, nothing committed is lost. */
   close(): Promise<void>
 }
@@ -45,11 +49,13 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   try {
     await createDatabase(`${url}/postgres`, server)
   } catch (cause) {
-    if (server.exitCode === null) await stop(server)
-    const reason = (await lastFatal(log)) ?? (cause as Error).message
-    throw new Error(`PostgreSQL in ${directory} on port ${port}: ${reason}`, { cause })
+    await stop(server)
+    const place = `PostgreSQL in ${directory} on port ${port}`
+    const reason = await reasonIn(log)
+    throw reason ? new Error(`${place}: ${reason}`) : new Error(place, { cause })
   }
-  return { url: `${url}/joulebridge`, close: () => stop(server) }
+  const ended = exited(server).then(async (how) => (await reasonIn(log, /PANIC/)) ?? how)
+  return { url: `${url}/joulebridge`, ended, close: () => stop(server) }
 }
 
 /** Whom the server runs as; without ids, ourselves. */
@@ -98,12 +104,16 @@ async function checkReachable(directory: string, user: User): Promise<void> {
   }
 }
 
-/** Stops the server that a killed run left on this directory. */
+/**
+ * Stops the server that a killed run left on this directory. A process id that has gone to another
+ * program since, PostgreSQL would take for a running server.
+ */
 async function stopLeftover(directory: string): Promise<void> {
-  const text = await readFile(join(directory, 'postmaster.pid'), 'utf8').catch(() => '')
-  const pid = Number(text.split('\n')[0])
-  if (!pid || !(await isServerOf(pid, directory))) return
-  process.kill(pid, 'SIGINT')
+  const file = join(directory, 'postmaster.pid')
+  const pid = Number((await readFile(file, 'utf8').catch(() => '')).split('\n')[0])
+  if (!pid) return
+  if (await isServerOf(pid, directory)) process.kill(pid, 'SIGINT')
+  else if (process.platform === 'linux') await rm(file)
   for (let tries = 0; tries < 300 && (await isServerOf(pid, directory)); tries++) await sleep(100)
 }
 
@@ -154,12 +164,15 @@ async function spawnServer(
   const log = await open(logFile, 'w', 0o600)
   try {
     const flags = settings.flatMap((setting) => ['-c', setting])
-    return spawn(binaries.postgres, ['-D', directory, '-p', String(port), ...flags], {
+    const server = spawn(binaries.postgres, ['-D', directory, '-p', String(port), ...flags], {
       ...user,
       detached: true,
       stdio: ['ignore', log.fd, log.fd],
       env: { LC_ALL: 'C' },
     })
+    await once(server, 'spawn')
+    endWithUs(server, 'SIGINT')
+    return server
   } finally {
     await log.close()
   }
@@ -168,7 +181,7 @@ async function spawnServer(
 /** Waits until the server answers, then makes the database `joulebridge` if it is not there. */
 async function createDatabase(url: string, server: ChildProcess): Promise<void> {
   for (let tries = 0; ; tries++) {
-    if (server.exitCode !== null) throw new Error(`it exited with code ${server.exitCode}`)
+    if (!isRunning(server)) throw new Error(await exited(server))
     const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 1000 })
     client.on('error', () => {})
     try {
@@ -177,7 +190,7 @@ async function createDatabase(url: string, server: ChildProcess): Promise<void> 
       if (found.rowCount === 0) await client.query('create database joulebridge')
       return
     } catch (error) {
-      if (tries >= 300) throw error
+      if (tries >= 300 || isWrongLogin(error)) throw error
       await sleep(50)
     } finally {
       await client.end().catch(() => {})
@@ -185,15 +198,24 @@ async function createDatabase(url: string, server: ChildProcess): Promise<void> 
   }
 }
 
-async function stop(server: ChildProcess): Promise<void> {
-  if (server.exitCode !== null || server.signalCode !== null) return
-  const exited = once(server, 'exit')
-  server.kill('SIGINT')
-  await exited
+function isRunning(server: ChildProcess): boolean {
+  return server.exitCode === null && server.signalCode === null
 }
 
-async function lastFatal(logFile: string): Promise<string | undefined> {
+async function stop(server: ChildProcess): Promise<void> {
+  if (!isRunning(server)) return
+  server.kill('SIGINT')
+  await exited(server)
+}
+
+/** The first line of the server's log that tells why it cannot go on, with its detail. */
+async function reasonIn(
+  logFile: string,
+  pattern = /FATAL|PANIC|could not/,
+): Promise<string | undefined> {
   const lines = (await readFile(logFile, 'utf8').catch(() => '')).split('\n')
-  const fatal = lines.filter((line) => /(FATAL|PANIC|could not)/.test(line)).at(0)
-  return fatal?.replace(/^.*?(FATAL|PANIC|LOG|ERROR): +/, '')
+  const at = lines.findIndex((line) => pattern.test(line))
+  const text = (line = '') => line.replace(/^.*?(FATAL|PANIC|LOG|ERROR|DETAIL): +/, '')
+  const detail = lines[at + 1]?.includes(' DETAIL: ') ? `: ${text(lines[at + 1])}` : ''
+  return at < 0 ? undefined : text(lines[at]) + detail
 }

@@ -27,6 +27,12 @@ export async function connectionUrl(
   return url.href
 }
 
+/** Where the database is, for messages: `db.example:5432/joulebridge`. */
+export function databasePlace(settings: PostgresSettings): string {
+  const { host, pathname } = new URL(settings.url)
+  return host + pathname
+}
+
 /** A pool whose connections may die, idle or in use, without taking the process with them. */
 export async function createPool(
   settings: PostgresSettings,

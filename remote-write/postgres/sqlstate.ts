@@ -31,6 +31,21 @@ export function isNoPartition(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === '23514' && !error.constraint
 }
 
+/**
+ * No connection came about, for now: the network said so (an error of a system call has no
+ * severity), or the server, which is starting, stopping or full (57P, 53300).
+ */
+export function isUnreachable(error: unknown): boolean {
+  const state = sqlState(error)
+  if (state !== undefined) return /^(08|57P|53300)/.test(state)
+  return error instanceof Error && ('syscall' in error || error instanceof AggregateError)
+}
+
+/** Class 28, invalid authorization specification: another try with the same login is in vain. */
+export function isWrongLogin(error: unknown): boolean {
+  return /^28/.test(sqlState(error) ?? '')
+}
+
 function sqlState(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.code : undefined
 }

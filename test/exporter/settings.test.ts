@@ -44,8 +44,19 @@ describe('the settings of the exporter', () => {
     assert.match(faults, /^joulebridge\.yml:2: devices\.0\.xname: expected an xname/m)
     assert.match(faults, /^joulebridge\.yml:5: devices\.1\.url: expected a URL/m)
     assert.match(faults, /^joulebridge\.yml:8: exporter\.poll\.fast_seconds: /m)
-    assert.match(faults, /^joulebridge\.yml:\d+: exporter\.poll: unknown setting "fastSeconds"/m)
+    assert.match(faults, /^joulebridge\.yml:9: exporter\.poll\.fastSeconds: unknown setting$/m)
     assert.match(faults, /^joulebridge\.yml:11: exporter\.web\.listen_address: .*"nowhere"/m)
+  })
+
+  it('are refused with their file where YAML itself is wrong', () => {
+    assert.match(faultsOf('devices: [\n'), /^joulebridge\.yml:2: \w/)
+    assert.match(faultsOf('devices: *bmcs'), /^joulebridge\.yml: cannot be read as YAML$/)
+  })
+
+  it('may have sections whose settings are all commented out', () => {
+    const { devices, exporter } = parsed('devices:\nexporter:\n  poll:\n    # fast_seconds: 5\n')
+    assert.deepEqual(devices, [])
+    assert.equal(exporter.poll.fastSeconds, 10)
   })
 
   it('are refused when a device stands twice, whatever the spelling', () => {

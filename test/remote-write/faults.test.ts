@@ -12,6 +12,7 @@ import {
   write,
   writeRequest,
 } from '../support/remote-write.ts'
+import { writeV2 } from '../support/remote-write-v2.ts'
 
 const now = Date.now()
 
@@ -116,6 +117,33 @@ describe('when PostgreSQL fails', () => {
     assert.equal(taken.length + answers.filter(({ status }) => status === 503).length, 21)
     const { rows } = await database.pool.query('select count(*)::int4 as n from sample')
     assert.deepEqual(rows, [{ n: taken.length }])
+    await small.close()
+  })
+
+  it('mixes no series of 2.0 after it refused a request that brought new ones', async () => {
+    const small = await startRecord(database.url, { openSamples: 4 })
+    const release = await holdCommits()
+    const full = [0, 1, 2].map((i): [number, number] => [now + i, i])
+    const first = writeV2(small, [{ labels: { __name__: 'first' }, samples: full }])
+    await waitingBackend()
+    const refused = [series('x', now, 1), series('y', now, 2)]
+    const next = writeV2(small, [series('first', now + 3, 3)])
+    const answer = await Promise.race([next, writeV2(small, refused)])
+    assert.deepEqual([answer.status, answer.written], [503, [null, null, null]])
+    await release()
+    await Promise.all([first, next])
+    for (const [metric, value] of [['y', 2] as const, ['z', 3] as const, ['x', 1] as const]) {
+      assert.equal((await writeV2(small, [series(metric, now, value)])).status, 204)
+    }
+    const { rows } = await database.pool.query(
+      `select metric, value from sample join series on id = series_id
+       where metric <> 'first' order by metric`,
+    )
+    const expected = { x: 1, y: 2, z: 3 }
+    assert.deepEqual(
+      rows,
+      Object.entries(expected).map(([metric, value]) => ({ metric, value })),
+    )
     await small.close()
   })
 
