@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import envPaths from 'env-paths'
 import { startChild } from '../exporter/service/child.ts'
 import { claimDirectory } from '../exporter/service/directory.ts'
+import { localUrl } from '../exporter/service/http.ts'
 import { watchDisk } from './disk.ts'
 
 /** What one `joulebridge start` is given. */
@@ -90,7 +91,7 @@ export async function superviseService(
     name,
     command: process.execPath,
     args: [...process.execArgv, program, name, '--config.file', settingsFile],
-    readyUrl: `http://${address}/-/ready`,
+    readyUrl: `${localUrl(address)}/-/ready`,
   })
   return `ready on ${address}`
 }

@@ -176,6 +176,13 @@ export function cannotListen(address: string, cause: unknown): Error {
   return new Error(`cannot listen on ${address}`, { cause })
 }
 
+/** Where a listener of this machine on `address` can be asked. */
+export function localUrl(address: string): string {
+  const { host = '127.0.0.1', port } = parseAddress(address)
+  if (host === '0.0.0.0' || host === '::') return `http://127.0.0.1:${port}`
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
 /** Splits `host:port`, `[v6]:port` or `:port` (all addresses), as Prometheus's flag has it. */
 export function parseAddress(address: string): { host: string | undefined; port: number } {
   const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(address)

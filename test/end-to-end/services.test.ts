@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fetch from 'node-fetch'
-import { stringify } from 'yaml'
+import { parse, stringify } from 'yaml'
 import { type RunningCommand, runCommand, until } from '../support/command.ts'
 import { freePort } from '../support/port.ts'
 import { cloneDatabase } from '../support/postgres.ts'
@@ -64,6 +64,23 @@ describe('a service on its own', function alone() {
       assert.ok(!run.stderr().includes(password))
     })
   }
+
+  it('runs beside the others under start, on all addresses of the machine', async () => {
+    const web = (port: number) => ({ web: { listen_address: `:${port}` } })
+    const ports = [await freePort(), await freePort(), await freePort()]
+    const [exporter, remoteWrite, control] = ports.map(web)
+    const { postgres } = parse(await readFile(file, 'utf8'))
+    const site = join(directory, 'site.yml')
+    await writeFile(site, stringify({ postgres, exporter, remote_write: remoteWrite, control }))
+    const run = service('start', '--config.file', site, '--data-dir', join(directory, 'data'))
+    for (const name of ['remote-write', 'exporter', 'control']) {
+      await run.shows(new RegExp(`^ *${name} ready on :\\d+$`, 'm'), 30)
+    }
+    for (const port of ports) {
+      assert.equal((await fetch(`http://127.0.0.1:${port}/-/ready`)).status, 200)
+    }
+    assert.equal(await run.interrupt(), 0, run.stderr())
+  })
 
   it('does not start on settings with faults, and names each with its line', async () => {
     const faulty = join(directory, 'faulty.yml')
