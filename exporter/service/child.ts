@@ -42,8 +42,8 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   endWithUs(child, 'SIGTERM')
   await writeFile(`${logFile}.pid`, String(child.pid), { mode: 0o600 })
   const stop = (graceSeconds = 15) => stopProcess(child, graceSeconds)
-  if (!(await becomesReady(readyUrl, () => running(child) && !signal.aborted))) {
-    const outcome = running(child) ? `${name} is not ready after 60 s` : name
+  if (!(await becomesReady(readyUrl, () => isRunning(child) && !signal.aborted))) {
+    const outcome = isRunning(child) ? `${name} is not ready after 60 s` : name
     await stop(1)
     throw new Error(`${outcome}: ${(await lastWords(logFile)) ?? (await exited(child))}`)
   }
@@ -55,7 +55,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
 
 /** Resolves when the process has ended, to how. */
 export async function exited(child: ChildProcess): Promise<string> {
-  if (running(child)) await once(child, 'exit')
+  if (isRunning(child)) await once(child, 'exit')
   return child.signalCode ? `killed by ${child.signalCode}` : `exit code ${child.exitCode}`
 }
 
@@ -93,7 +93,7 @@ async function spawnInto(
   return child
 }
 
-function running(child: ChildProcess): boolean {
+export function isRunning(child: ChildProcess): boolean {
   return child.exitCode === null && child.signalCode === null
 }
 
@@ -108,7 +108,7 @@ async function becomesReady(url: string, alive: () => boolean): Promise<boolean>
 }
 
 async function stopProcess(child: ChildProcess, graceSeconds: number): Promise<void> {
-  if (!running(child)) return
+  if (!isRunning(child)) return
   const exited = once(child, 'exit')
   child.kill('SIGTERM')
   const force = setTimeout(() => child.kill('SIGKILL'), graceSeconds * 1000)

@@ -5,7 +5,7 @@ import { access, chown, cp, mkdir, open, readFile, rm, stat, writeFile } from 'n
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { endWithUs, exited } from '../../exporter/service/child.ts'
+import { endWithUs, exited, isRunning } from '../../exporter/service/child.ts'
 import { isWrongLogin } from './sqlstate.ts'
 
 export interface EmbeddedOptions {
@@ -196,10 +196,6 @@ async function createDatabase(url: string, server: ChildProcess): Promise<void> 
       await client.end().catch(() => {})
     }
   }
-}
-
-function isRunning(server: ChildProcess): boolean {
-  return server.exitCode === null && server.signalCode === null
 }
 
 async function stop(server: ChildProcess): Promise<void> {
