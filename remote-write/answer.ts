@@ -1,0 +1,14 @@
+import type { Request, Response } from 'express'
+import type { Counter } from 'prom-client'
+import { RequestError } from '../exporter/service/request-error.ts'
+
+/** Counts the request, once it is answered, by its status. */
+export function countAnswer(response: Response, counter: Counter<'code'>): void {
+  response.once('finish', () => counter.inc({ code: String(response.statusCode) }))
+}
+
+/** For every method but POST, which a route before this takes. */
+export function refuseMethod(request: Request, response: Response): never {
+  response.set('allow', 'POST')
+  throw new RequestError(405, 'method', `${request.path} takes POST, not ${request.method}`)
+}
