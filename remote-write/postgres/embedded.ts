@@ -16,6 +16,8 @@ export interface EmbeddedOptions {
   password: string
   /** `false` trades safety for speed: only for tests. */
   durable: boolean
+  /** Programs of another PostgreSQL, 13 or later, that any user can reach. */
+  binaries?: Binaries
 }
 
 /** A PostgreSQL server of ours: connection URL of its database `joulebridge`. */
@@ -40,7 +42,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   await mkdir(directory, { recursive: true, mode: 0o700 })
   if (user.uid !== undefined) await chown(directory, user.uid, user.gid)
   await checkReachable(directory, user)
-  const binaries = await serverBinaries(directory, user)
+  const binaries = options.binaries ?? (await serverBinaries(directory, user))
   await stopLeftover(directory)
   await initialise(options, binaries, user)
   const log = join(directory, 'server.log')
@@ -61,7 +63,8 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
 /** Whom the server runs as; without ids, ourselves. */
 type User = { uid: number; gid: number } | { uid?: undefined }
 
-interface Binaries {
+/** Paths. */
+export interface Binaries {
   initdb: string
   postgres: string
 }

@@ -12,7 +12,10 @@ export interface TestServer {
   close(): Promise<void>
 }
 
-/** A PostgreSQL in a folder of its own; `durable` syncs to disk, as benches must. */
+/**
+ * A PostgreSQL in a folder of its own; `durable` syncs to disk, as benches must. Where the variable
+ * `TEST_POSTGRES` names a folder with the programs of another PostgreSQL, it is that one.
+ */
 export async function startServer({ durable = false } = {}): Promise<TestServer> {
   const directory = await mkdtemp(join(tmpdir(), 'joulebridge-test-'))
   await chmod(directory, 0o711)
@@ -21,6 +24,7 @@ export async function startServer({ durable = false } = {}): Promise<TestServer>
     port: await freePort(),
     password: randomBytes(12).toString('hex'),
     durable,
+    ...installedBinaries(process.env['TEST_POSTGRES']),
   })
   return {
     url: postgres.url,
@@ -30,4 +34,9 @@ export async function startServer({ durable = false } = {}): Promise<TestServer>
       await rm(directory, { recursive: true, force: true })
     },
   }
+}
+
+function installedBinaries(folder: string | undefined) {
+  if (folder === undefined) return {}
+  return { binaries: { initdb: join(folder, 'initdb'), postgres: join(folder, 'postgres') } }
 }
