@@ -19,6 +19,7 @@ import { startRemoteWrite } from './remote-write/main.ts'
 import { migrate } from './remote-write/postgres/migrate.ts'
 import { connectionUrl, databasePlace, postgresSection } from './remote-write/postgres/pool.ts'
 import { remoteWriteSection } from './remote-write/settings.ts'
+import { describeStorage } from './remote-write/storage/print.ts'
 
 /** The whole settings file: one section for each service, and what they share. */
 const settingsSchema = z
@@ -166,6 +167,12 @@ function addTools(program: Command): void {
     .option('--url <url>', 'where remote-write answers', 'http://127.0.0.1:28011')
     .option('--json', 'the answer of the HTTP API as it comes')
     .action(async (id, { url, json }) => say(await describeJobEnergy(url, id, json === true)))
+  program
+    .command('storage')
+    .description('how large the record of samples is, and what of it')
+    .option('--url <url>', 'where remote-write answers', 'http://127.0.0.1:28011')
+    .option('--json', 'the answer of the HTTP API as it comes')
+    .action(async ({ url, json }) => say(await describeStorage(url, json === true)))
 }
 
 async function loadSettings(file: string | undefined): Promise<Settings> {

@@ -3,7 +3,7 @@ import type { Pool } from 'pg'
 import type { Registry } from 'prom-client'
 import { createApp, finishApp } from '../exporter/service/http.ts'
 import type { Logger } from '../exporter/service/log.ts'
-import { countAnswer, refuseMethod } from './answer.ts'
+import { countAnswer, countRefusal, refuseMethod } from './answer.ts'
 import { BodyReader } from './body.ts'
 import type { JobMetrics } from './jobs/metrics.ts'
 import { addJobRoutes } from './jobs/routes.ts'
@@ -12,6 +12,8 @@ import { checkSchema } from './postgres/migrate.ts'
 import { writeVersion } from './protocol/headers.ts'
 import { addReadRoute } from './read-route.ts'
 import type { RemoteWriteSettings } from './settings.ts'
+import type { StorageCache } from './storage/metrics.ts'
+import { addStorageRoute } from './storage/route.ts'
 import type { Receive, Written } from './write.ts'
 
 export interface RemoteWriteApp {
@@ -22,18 +24,24 @@ export interface RemoteWriteApp {
   registry: Registry
   log: Logger
   settings: RemoteWriteSettings
+  storage: StorageCache
 }
 
 /** The record's routes: samples in, samples out, jobs. */
 export function remoteWriteApp(parts: RemoteWriteApp): Express {
-  const { pool, registry, log, settings } = parts
+  const { pool, registry, log, settings, metrics } = parts
   const app = createApp({ log, registry, ready: () => checkSchema(pool) })
   const bodies = new BodyReader(settings.limits.bodyBytes)
-  app.post('/api/v1/write', (request, response) => write(request, response, parts, bodies))
+  app.post('/api/v1/write', (request, response) =>
+    countRefusal(write(request, response, parts, bodies), metrics.refusedRequests),
+  )
   app.all('/api/v1/write', refuseMethod)
   addReadRoute(app, parts, bodies)
   const { maxGapSeconds } = settings.energy
-  addJobRoutes(app, { pool, metrics: parts.jobMetrics, maxGapSeconds, now: () => new Date() })
+  const { silenceSeconds } = settings.jobLabels
+  const jobs = { pool, metrics: parts.jobMetrics, maxGapSeconds, silenceSeconds }
+  addJobRoutes(app, { ...jobs, now: () => new Date() })
+  addStorageRoute(app, parts.storage)
   return finishApp(app, log)
 }
 

@@ -34,6 +34,7 @@ export class Batch {
   #histograms: HistogramSample[] = []
   #histogramBytes = 0
   #exemplars: Exemplar[] = []
+  #encoded = Buffer.alloc(0)
 
   constructor(index: SeriesIndex) {
     this.#index = index
@@ -48,11 +49,6 @@ export class Batch {
   get rows(): number {
     const histograms = Math.ceil(this.#histogramBytes / MEMORY_BYTES) + this.#histograms.length
     return this.#rows + this.#waiting.length + histograms + this.#exemplars.length
-  }
-
-  /** Whether there is any row of frames to write. */
-  get hasFrames(): boolean {
-    return this.#rows > 0
   }
 
   get histograms(): readonly HistogramSample[] {
@@ -103,23 +99,49 @@ export class Batch {
     for (const { timeMs } of this.#waiting) yield timeMs
   }
 
+  /** Frame and time of the rows before `beforeMs`. */
+  *keysBefore(beforeMs: number): Iterable<{ frame: number; timeMs: number }> {
+    for (let row = 0; row < this.#rows; row++) {
+      const timeMs = this.#time(row)
+      if (timeMs < beforeMs) yield { frame: this.#frame(row), timeMs }
+    }
+  }
+
+  /** Leaves out the value of a position of the row with this key, if there is one. */
+  drop(frame: number, position: number, timeMs: number): void {
+    const row = (this.#table[this.#slotOf(frame, timeMs)] ?? 0) - 1
+    if (row < 0) return
+    const word = row * 2 + (position >> 5)
+    this.#present[word] = (this.#present[word] ?? 0) & ~(1 << (position & 31))
+  }
+
   /**
    * The rows as PostgreSQL's binary form of `frames[]` (array_recv and record_recv in its source),
-   * ordered by key: receivers that write the same rows then wait for each other, never in a circle.
+   * or undefined if there are none. Ordered by key: receivers that write the same rows then wait
+   * for each other, never in a circle.
+   *
+   * The bytes are valid until the next call: one buffer serves all transactions, as freeing so
+   * much so often has the garbage collector mark all memory again and again.
    */
-  encode(rowType: number): Buffer {
-    const order = Array.from({ length: this.#rows }, (_, row) => row).sort(
-      (a, b) => this.#frame(a) - this.#frame(b) || this.#time(a) - this.#time(b),
-    )
+  encode(rowType: number): Buffer | undefined {
+    const order = this.#ordered()
+    if (order.length === 0) return undefined
     const lengths = order.map((row) => rowBytes(this.#presentLow(row), this.#presentHigh(row)))
     const total = lengths.reduce((sum, length) => sum + length, ARRAY_HEADER_BYTES)
-    const out = new BinaryWriter(Buffer.allocUnsafe(total))
+    if (total > this.#encoded.length) this.#encoded = Buffer.allocUnsafeSlow(total * 2)
+    const out = new BinaryWriter(this.#encoded.subarray(0, total))
     out.arrayHeader(rowType, order.length, false)
     order.forEach((row, i) => {
       out.int32((lengths[i] ?? 0) - 4)
       this.#encodeRow(out, row)
     })
     return out.bytes
+  }
+
+  #ordered(): number[] {
+    return Array.from({ length: this.#rows }, (_, row) => row)
+      .filter((row) => (this.#presentLow(row) | this.#presentHigh(row)) !== 0)
+      .sort((a, b) => this.#frame(a) - this.#frame(b) || this.#time(a) - this.#time(b))
   }
 
   clear(): void {
@@ -176,16 +198,20 @@ export class Batch {
   #row(frame: number, timeMs: number): number {
     const last = this.#last
     if (last >= 0 && this.#frames[last] === frame && this.#times[last] === timeMs) return last
+    const slot = this.#slotOf(frame, timeMs)
+    const row = (this.#table[slot] ?? 0) - 1
+    this.#last = row >= 0 ? row : this.#addRow(frame, timeMs, slot)
+    return this.#last
+  }
+
+  /** Where the table names the row of this key, or would. */
+  #slotOf(frame: number, timeMs: number): number {
     let slot = this.#slot(hashOf(frame, timeMs))
     for (; this.#table[slot] !== 0; slot = this.#slot(slot + 1)) {
       const row = (this.#table[slot] ?? 0) - 1
-      if (this.#frames[row] === frame && this.#times[row] === timeMs) {
-        this.#last = row
-        return row
-      }
+      if (this.#frames[row] === frame && this.#times[row] === timeMs) break
     }
-    this.#last = this.#addRow(frame, timeMs, slot)
-    return this.#last
+    return slot
   }
 
   #addRow(frame: number, timeMs: number, slot: number): number {

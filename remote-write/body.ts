@@ -31,7 +31,8 @@ export class BodyReader {
     } finally {
       this.#held -= length
     }
-    return Buffer.concat(chunks, length)
+    const [first = Buffer.alloc(0)] = chunks
+    return chunks.length === 1 ? first : Buffer.concat(chunks, length)
   }
 }
 

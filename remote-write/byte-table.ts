@@ -10,7 +10,10 @@ const NONE = -1
  */
 export class ByteTable {
   #size = 0
-  #slabs: Buffer[] = []
+  #slabs: Slab[] = []
+  /** The bytes that were looked at last: mostly those of one request again and again. */
+  #bytes: Buffer = Buffer.alloc(0)
+  #view = viewOf(this.#bytes)
   /** Where the next bytes go, counted through all slabs; and where each entry's are. */
   #end = 0
   #offsets = new Float64Array(1024)
@@ -49,9 +52,13 @@ export class ByteTable {
     const to = start + length
     if (to > end) return 0
     const offset = this.#offsets[entry] ?? 0
-    const slab = this.#slabs[Math.floor(offset / SLAB_BYTES)]
     const from = offset % SLAB_BYTES
-    return slab?.compare(bytes, start, to, from, from + length) === 0 ? length : 0
+    const slab = this.#slabs[Math.floor(offset / SLAB_BYTES)]
+    if (slab === undefined) return 0
+    // A call out of JavaScript takes as long as comparing some hundred bytes here.
+    if (length > 128) return slab.bytes.compare(bytes, start, to, from, from + length) ? 0 : length
+    if (bytes !== this.#bytes) this.#look(bytes)
+    return sameBytes(slab.view, from, this.#view, start, length) ? length : 0
   }
 
   /** Whether the entry's bytes are those from `start` to `end`, at least one. */
@@ -101,8 +108,13 @@ export class ByteTable {
   bytes(entry: number): Buffer {
     const offset = this.#offsets[entry] ?? 0
     const from = offset % SLAB_BYTES
-    const slab = this.#slabs[Math.floor(offset / SLAB_BYTES)] ?? Buffer.alloc(0)
+    const slab = this.#slabs[Math.floor(offset / SLAB_BYTES)]?.bytes ?? Buffer.alloc(0)
     return slab.subarray(from, from + (this.#lengths[entry] ?? 0))
+  }
+
+  #look(bytes: Buffer): void {
+    this.#bytes = bytes
+    this.#view = viewOf(bytes)
   }
 
   #slot(hash: number): number {
@@ -126,10 +138,11 @@ export class ByteTable {
     const full = this.#end >= this.#slabs.length * SLAB_BYTES
     if (full || (this.#end % SLAB_BYTES) + bytes.length > SLAB_BYTES) {
       this.#end = this.#slabs.length * SLAB_BYTES
-      this.#slabs.push(Buffer.allocUnsafeSlow(SLAB_BYTES))
+      const slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
+      this.#slabs.push({ bytes: slab, view: viewOf(slab) })
     }
     const offset = this.#end
-    this.#slabs.at(-1)?.set(bytes, offset % SLAB_BYTES)
+    this.#slabs.at(-1)?.bytes.set(bytes, offset % SLAB_BYTES)
     this.#end += bytes.length
     return offset
   }
@@ -142,6 +155,24 @@ export class ByteTable {
     this.#values = enlarged(this.#values, new Int32Array(length))
     this.#next = enlarged(this.#next, new Int32Array(length))
   }
+}
+
+interface Slab {
+  bytes: Buffer
+  view: DataView
+}
+
+function viewOf(bytes: Buffer): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+}
+
+function sameBytes(a: DataView, aFrom: number, b: DataView, bFrom: number, length: number) {
+  let i = 0
+  for (; i + 4 <= length; i += 4) {
+    if (a.getInt32(aFrom + i, true) !== b.getInt32(bFrom + i, true)) return false
+  }
+  for (; i < length; i++) if (a.getUint8(aFrom + i) !== b.getUint8(bFrom + i)) return false
+  return true
 }
 
 /** Copies a typed array into a larger one of its kind. */

@@ -4,10 +4,12 @@ import { UnavailableError } from '../exporter/service/request-error.ts'
 import { Batch } from './batch.ts'
 import { insertExemplars } from './exemplars.ts'
 import { insertHistograms } from './histograms.ts'
+import { dropStored } from './late.ts'
 import type { WriteMetrics } from './metrics.ts'
 import type { Partitions } from './partitions.ts'
 import { databaseError, isNoPartition } from './postgres/sqlstate.ts'
 import type { Samples } from './samples.ts'
+import { windowMs, windowNumber } from './segments/window.ts'
 import type { SeriesIndex } from './series.ts'
 import { giveIds } from './series-ids.ts'
 
@@ -21,6 +23,9 @@ export interface WriterOptions {
   targetLabels: readonly string[]
   /** Samples in the open batch and the one being committed, above which requests get 503. */
   openSamples: number
+  /** A window that ended longer ago may be compacted: its rows are written another way. */
+  lateSeconds: number
+  now: () => Date
 }
 
 /**
@@ -124,14 +129,22 @@ export class FrameWriter {
       this.#rowType ??= await frameRowType(client)
       const rowType = this.#rowType
       batch.settle((entry) => this.#options.index.id(entry))
-      const { histograms, exemplars } = batch
-      const onlyFrames = histograms.length + exemplars.length + batch.newEntries.length === 0
-      if (onlyFrames) await insertFrames(client, batch, rowType)
-      else await this.#writeTogether(client, batch, rowType)
+      const lateBefore = this.#lateBefore()
+      const { histograms, exemplars, newEntries } = batch
+      const alone = histograms.length + exemplars.length + newEntries.length === 0
+      if (alone && !someBefore(batch.times(), lateBefore)) {
+        await insertFrames(client, batch.encode(rowType))
+      } else await this.#writeTogether(client, batch, { rowType, lateBefore })
       failed = false
     } finally {
       client.release(failed)
     }
+  }
+
+  /** The start of the first window that is certainly not compacted yet. */
+  #lateBefore(): number {
+    const { now, lateSeconds } = this.#options
+    return windowNumber(now().getTime() - lateSeconds * 1000) * windowMs
   }
 
   async #makePartitions(client: PoolClient, batch: Batch): Promise<void> {
@@ -142,13 +155,18 @@ export class FrameWriter {
   }
 
   /** Ids enter the index after the commit: one taken in vain must not survive. */
-  async #writeTogether(client: PoolClient, batch: Batch, rowType: number): Promise<void> {
+  async #writeTogether(
+    client: PoolClient,
+    batch: Batch,
+    { rowType, lateBefore }: { rowType: number; lateBefore: number },
+  ): Promise<void> {
     const { index, targetLabels } = this.#options
     await client.query('begin')
     const ids = await giveIds(client, { index, targetLabels, entries: batch.newEntries })
     const idOf = (entry: number) => ids.get(entry) ?? index.id(entry)
     batch.settle(idOf)
-    if (batch.hasFrames) await insertFrames(client, batch, rowType)
+    await dropStored(client, batch, lateBefore)
+    await insertFrames(client, batch.encode(rowType))
     await insertHistograms(client, batch.histograms, idOf)
     await insertExemplars(client, batch.exemplars, idOf)
     await client.query('commit')
@@ -172,15 +190,24 @@ async function frameRowType(client: PoolClient): Promise<number> {
   return rows[0]?.reltype ?? 0
 }
 
-/** One parameter, and one statement: alone it is a transaction of its own. */
-async function insertFrames(client: PoolClient, batch: Batch, rowType: number): Promise<void> {
+/**
+ * One parameter, and one statement: alone it is a transaction of its own. A row that is there
+ * already as it stands, as after a retry, is only compared: that takes a fifth of a merge's time.
+ */
+async function insertFrames(client: PoolClient, rows: Buffer | undefined): Promise<void> {
+  if (rows === undefined) return
   await client.query({
     name: 'insert_frames',
     text: `
       insert into frames as f (frame, time, v)
       select frame, time, v from unnest($1::frames[])
       on conflict (frame, time) do update set v = frames_merge(f.v, excluded.v)
-      where frames_merge(f.v, excluded.v) is distinct from f.v`,
-    values: [batch.encode(rowType)],
+      where f.v <> excluded.v and frames_merge(f.v, excluded.v) is distinct from f.v`,
+    values: [rows],
   })
+}
+
+function someBefore(times: Iterable<number>, limit: number): boolean {
+  for (const time of times) if (time < limit) return true
+  return false
 }

@@ -6,22 +6,19 @@ import { listen, registerProcessMetrics, type Service } from '../exporter/servic
 import type { Logger } from '../exporter/service/log.ts'
 import { remoteWriteApp } from './app.ts'
 import { FrameWriter } from './frames.ts'
+import { JobLabels } from './jobs/labels.ts'
 import { registerJobMetrics } from './jobs/metrics.ts'
 import { loadTopology } from './jobs/topology.ts'
 import { registerMetrics } from './metrics.ts'
 import { Partitions } from './partitions.ts'
 import { migrate } from './postgres/migrate.ts'
-import {
-  connectionUrl,
-  createPool,
-  createWriterPool,
-  databasePlace,
-  type PostgresSettings,
-} from './postgres/pool.ts'
+import { connectionUrl, createPool, createWriterPool, databasePlace } from './postgres/pool.ts'
 import { isUnreachable } from './postgres/sqlstate.ts'
+import { startUpkeep } from './segments/upkeep.ts'
 import { SeriesIndex } from './series.ts'
 import { loadSeries } from './series-ids.ts'
 import type { RemoteWriteSettings } from './settings.ts'
+import { registerStorageMetrics, StorageCache } from './storage/metrics.ts'
 import { createReceiver } from './write.ts'
 
 interface Context {
@@ -38,26 +35,27 @@ export async function startRemoteWrite(
   settings: RemoteWriteSettings,
   context: Context,
 ): Promise<Service> {
-  await migrateWhenReachable(settings.postgres, context)
+  const { log, env } = context
+  const database = databasePlace(settings.postgres)
+  const url = await connectionUrl(settings.postgres, env)
+  const warn = (warning: string) => log.warn({ database, warning }, 'database warns')
+  await whenReachable(database, log, () => migrate(url, warn))
   const pool = await createPool(settings.postgres, context)
   const writerPool = await createWriterPool(settings.postgres, context)
   try {
-    return await serve(settings, { ...context, pool, writerPool })
+    const loaded = await whenReachable(database, log, () => load(settings, pool))
+    return await serve(settings, { ...context, ...loaded, pool, writerPool })
   } catch (error) {
     await Promise.all([pool.end(), writerPool.end()])
     throw error
   }
 }
 
-async function migrateWhenReachable(
-  settings: PostgresSettings,
-  { log, env }: Context,
-): Promise<void> {
-  const database = databasePlace(settings)
-  const url = await connectionUrl(settings, env)
+/** Does the work, again and again while there is no connection to the database. */
+async function whenReachable<T>(database: string, log: Logger, work: () => Promise<T>): Promise<T> {
   for (let attempts = 1; ; attempts++) {
     try {
-      return await migrate(url)
+      return await work()
     } catch (cause) {
       if (!isUnreachable(cause)) throw new Error(`database ${database}`, { cause })
       log.warn({ error: cause, database, attempts }, 'database not reachable yet')
@@ -68,16 +66,28 @@ async function migrateWhenReachable(
 
 const longestWaitMs = 10_000
 
+interface Loaded {
+  index: SeriesIndex
+  partitions: Partitions
+}
+
+async function load({ topologyFile }: RemoteWriteSettings, pool: Pool): Promise<Loaded> {
+  if (topologyFile !== undefined) await loadTopology(pool, topologyFile)
+  const index = new SeriesIndex()
+  await loadSeries(pool, index)
+  const partitions = new Partitions()
+  await partitions.ensureAhead(pool, new Date())
+  return { index, partitions }
+}
+
 async function serve(
   settings: RemoteWriteSettings,
-  { log, pool, writerPool }: Context & { pool: Pool; writerPool: Pool },
+  { log, pool, writerPool, index, partitions }: Context & Loaded & { pool: Pool; writerPool: Pool },
 ): Promise<Service> {
   const registry = new Registry()
   registerProcessMetrics(registry)
   const { limits, targetLabels } = settings
   const { openSamples } = limits
-  const index = new SeriesIndex()
-  const partitions = new Partitions()
   const metrics = registerMetrics(registry, {
     openSamples: () => writer.openSamples,
     series: () => index.size,
@@ -93,20 +103,30 @@ async function serve(
     log,
     targetLabels,
     openSamples,
+    lateSeconds: settings.compaction.delaySeconds / 2,
+    now,
   })
-  if (settings.topologyFile !== undefined) await loadTopology(pool, settings.topologyFile)
-  await loadSeries(pool, index)
-  await partitions.ensureAhead(pool, new Date())
-  const receive = createReceiver({ pool, index, writer, metrics, limits })
-  const app = remoteWriteApp({ receive, pool, metrics, jobMetrics, registry, log, settings })
+  const jobLabels = new JobLabels({
+    ...{ pool, index, metrics: jobMetrics, log, now },
+    settings: settings.jobLabels,
+  })
+  const receive = createReceiver({ pool, index, writer, metrics, limits, jobLabels })
+  const storage = new StorageCache({ pool, log, now })
+  registerStorageMetrics(registry, storage)
+  const shown = { jobMetrics, registry, storage }
+  const app = remoteWriteApp({ receive, pool, metrics, log, settings, ...shown })
   const web = await listen(app, settings.web.listenAddress)
+  const upkeep = startUpkeep({ pool, partitions, registry, log, settings })
+  jobLabels.start()
   const hourly = schedule('0 * * * *', () => makePartitions(partitions, pool, log))
   return {
     url: web.url,
     async close() {
       await hourly.destroy()
+      await upkeep.close()
       await web.close()
       await writer.close()
+      await jobLabels.close()
       await Promise.all([pool.end(), writerPool.end()])
     },
   }

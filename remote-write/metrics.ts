@@ -18,6 +18,12 @@ export function registerMetrics(registry: Registry, observed: Observed) {
       labelNames: ['code'],
       registers,
     }),
+    refusedRequests: new Counter({
+      name: 'joulebridge_write_requests_refused_total',
+      help: 'Remote-write requests not answered 204, by the limit they met or what else was wrong.',
+      labelNames: ['reason'],
+      registers,
+    }),
     received: new Counter({
       name: 'joulebridge_samples_received_total',
       help: 'Samples in well-formed requests, native histograms included.',
@@ -59,6 +65,19 @@ export function registerMetrics(registry: Registry, observed: Observed) {
       name: 'joulebridge_read_requests_total',
       help: 'Remote-read requests, by the status they were answered with.',
       labelNames: ['code'],
+      registers,
+    }),
+    readAnswers: new Counter({
+      name: 'joulebridge_read_answers_total',
+      help: 'Remote-read requests by response type: answered whole, refused, or broken off.',
+      labelNames: ['type', 'outcome'],
+      registers,
+    }),
+    readDuration: new Histogram({
+      name: 'joulebridge_read_duration_seconds',
+      help: 'Time from a remote-read request to the end of its answer, by response type.',
+      labelNames: ['type'],
+      buckets: [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30],
       registers,
     }),
     readSamples: new Counter({

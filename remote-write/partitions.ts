@@ -1,14 +1,22 @@
 import type { ClientBase, Pool } from 'pg'
+import { type Partition, windowMs } from './segments/window.ts'
 
-const hourMs = 3600 * 1000
+const dayMs = 24 * 3600 * 1000
 
 /**
- * The span of time of a partition, by table. Spans begin at multiples of it since 1970, UTC. Of
- * histograms and exemplars there are few: partitions of a day keep their number low.
+ * The span of time of a partition, by table. Spans begin at multiples of it since 1970, UTC, and
+ * are made of whole windows. Of histograms, exemplars and segments there are few rows, of roll-ups
+ * fewer: longer spans keep the number of partitions low.
  */
-const spanMs = { frames: 4 * hourMs, histogram: 24 * hourMs, exemplar: 24 * hourMs }
+const spanMs = {
+  frames: windowMs,
+  histogram: dayMs,
+  exemplar: dayMs,
+  segments: dayMs,
+  rollup: 30 * dayMs,
+}
 
-type PartitionedTable = keyof typeof spanMs
+export type PartitionedTable = keyof typeof spanMs
 
 /** Partitions of frames that are made before they are needed. */
 const spansAhead = 2
@@ -39,7 +47,7 @@ export class Partitions {
     )
   }
 
-  /** To be called when a partition turned out to be gone. */
+  /** To be called when a partition turned out to be gone, or was dropped. */
   forget(): void {
     this.#known.clear()
   }
@@ -51,4 +59,20 @@ export class Partitions {
     await db.query('select make_partition($1, $2, $3)', [table, from, to])
     this.#known.add(key)
   }
+}
+
+/** Those a table has, oldest first, and the time by the database's clock. */
+export async function listPartitions(
+  db: Pool | ClientBase,
+  table: PartitionedTable,
+): Promise<{ partitions: Partition[]; nowMs: number }> {
+  const { rows } = await db.query<{ name: string | null; from: Date; to: Date; now: Date }>(
+    `select p.name, p.from_time as "from", p.to_time as "to", now() as now
+     from (select) as once left join partitions($1) p on true`,
+    [table],
+  )
+  const partitions = rows.flatMap(({ name, from, to }) =>
+    name === null ? [] : [{ name, fromMs: from.getTime(), toMs: to.getTime() }],
+  )
+  return { partitions, nowMs: rows[0]?.now.getTime() ?? 0 }
 }

@@ -1,234 +1,153 @@
 import type { Pool, PoolClient } from 'pg'
 import { RequestError } from '../exporter/service/request-error.ts'
-import { readFloats } from './postgres/binary.ts'
-import {
-  addHistogram,
-  addSample,
-  type Matcher,
-  type ReadQuery,
-  type ReadSeries,
-} from './protocol/read.ts'
-import { toPostgresRegex } from './protocol/regex.ts'
-import { WireWriter } from './protocol/wire.ts'
-import type { Label } from './validate.ts'
+import type { ReadQuery } from './protocol/read.ts'
+import { type ReadSeries, readSamples, seriesWithSamples } from './read-samples.ts'
+import type { FoundSeries, SeriesFinder } from './read-series.ts'
 
 export interface ReadOptions {
+  finder: SeriesFinder
   /** Samples of all queries together, above which the request is refused. */
   maxSamples: number
-  /** Aborts when the client has left. */
+  /** Longest time of a statement. */
+  timeoutSeconds: number
+  /** Aborts when nobody waits for the answer any more; its reason is what is thrown then. */
   signal: AbortSignal
 }
 
-/** Rows of frames fetched at a time: at most some 3 MB. */
-const pageRows = 5000
+/** Some of the series of a query's answer. */
+export interface ReadBatch {
+  /** Counts the queries from 0. */
+  query: number
+  series: readonly ReadSeries[]
+}
 
-/** Deadline of a statement; a Prometheus waits one minute by default. */
-const statementTimeout = '60s'
+/** Samples in memory at once, 16 bytes each, unless one series alone has more. */
+const batchSamples = 1_000_000
+
+/** Series that a batch begins with, before it is known how many samples they have. */
+const firstBatch = 1000
 
 /**
- * The series that match each query with their samples: series in order of their labels, samples in
- * order of time, stale markers included. All queries see the same state of the database.
- * @throws {RequestError} 400 for a regular expression that PostgreSQL does not take, and when
- * there are too many samples.
+ * The series that match each query with their samples in its range, stale markers included: query
+ * after query, series in order of their labels, samples in order of time. All queries see the same
+ * state of the database. Batches are read as they are taken: until then their transaction is open.
+ * @throws {RequestError} 400 for an expression that Prometheus refuses, and for too many samples;
+ * the signal's reason; what the database says.
  */
-export async function readSamples(
+export async function* readBatches(
   pool: Pool,
   queries: readonly ReadQuery[],
-  { maxSamples, signal }: ReadOptions,
-): Promise<{ results: ReadSeries[][]; samples: number }> {
+  options: ReadOptions,
+): AsyncGenerator<ReadBatch> {
+  const { signal, timeoutSeconds } = options
   const client = await pool.connect()
+  const ends = new Ends(pool, signal)
   let failed = true
   try {
-    await client.query('begin transaction isolation level repeatable read read only')
-    await client.query(`select set_config('statement_timeout', $1, true)`, [statementTimeout])
-    const reading = { client, signal, maxSamples, samples: 0 }
-    const results: ReadSeries[][] = []
-    for (const query of queries) results.push(await readQuery(reading, query))
+    ends.watch(await begin(client, timeoutSeconds))
+    const budget = { most: options.maxSamples, left: options.maxSamples }
+    for (const [query, one] of queries.entries()) {
+      const batches = readQuery(client, one, { finder: options.finder, budget })
+      for await (const series of batches) yield { query, series }
+    }
     await client.query('commit')
     failed = false
-    return { results, samples: reading.samples }
+  } catch (error) {
+    throw signal.aborted ? signal.reason : error
   } finally {
-    client.release(failed)
+    await ends.settle()
+    client.release(failed || ends.came)
   }
-}
-
-interface Reading {
-  client: PoolClient
-  signal: AbortSignal
-  maxSamples: number
-  /** Samples so far, of all queries. */
-  samples: number
-}
-
-async function readQuery(reading: Reading, query: ReadQuery): Promise<ReadSeries[]> {
-  const series = await findSeries(reading.client, query.matchers)
-  const frames = byFrame(series)
-  await openFrames(reading.client, [...frames.keys()], query)
-  await forEachRow<FrameRow>(reading, (row) => addRow(reading, frames, row))
-  await openHistograms(reading.client, [...frames.keys()], query)
-  await forEachRow<HistogramRow>(reading, (row) => addHistogramRow(reading, frames, row))
-  return series.filter(({ samples }) => samples.length > 0).sort(byLabels)
-}
-
-interface FoundSeries extends ReadSeries {
-  id: number
 }
 
 /**
- * Series for which every matcher holds; an absent label counts as empty, as in PromQL. The equality
- * matchers stand apart as well, where an index can serve them.
+ * The lock comes before the snapshot, which the first query takes: a partition of frames that
+ * compaction empties and drops afterwards would take samples along that the snapshot still has.
+ * The timeout of statements is there for the case that nobody is left to cancel one.
  */
-async function findSeries(client: PoolClient, matchers: readonly Matcher[]) {
-  const equal = matchers.filter(({ kind, value }) => kind === '=' && value !== '')
-  const labels = equal.filter(({ name }) => name !== '__name__')
-  const { rows } = await client.query<{ id: number; metric: string; labels: object }>(
-    `select s.id, s.metric, s.labels
-     from series s
-     where ($1::text is null or s.metric = $1) and s.labels @> $2
-       and not exists (
-         select
-         from jsonb_to_recordset($3) as m (kind text, name text, value text)
-         cross join lateral (
-           select case m.name when '__name__' then s.metric
-             else coalesce(s.labels ->> m.name, '') end
-         ) as label (value)
-         where not case m.kind
-           when '=' then label.value = m.value
-           when '!=' then label.value <> m.value
-           when '=~' then label.value ~ m.value
-           else label.value !~ m.value end)`,
-    [
-      equal.find(({ name }) => name === '__name__')?.value ?? null,
-      JSON.stringify(Object.fromEntries(labels.map(({ name, value }) => [name, value]))),
-      JSON.stringify(matchers.map(toPostgres)),
-    ],
+async function begin(client: PoolClient, timeoutSeconds: number): Promise<number> {
+  await client.query(
+    `begin transaction isolation level repeatable read read only;
+     lock table only frames in access share mode`,
   )
-  return rows.map(({ id, metric, labels }): FoundSeries => {
-    return { id, labels: sortedLabels(metric, labels), samples: new WireWriter() }
-  })
-}
-
-function toPostgres({ kind, name, value }: Matcher): Matcher {
-  const isRegex = kind === '=~' || kind === '!~'
-  return { kind, name, value: isRegex ? toPostgresRegex(value) : value }
-}
-
-function sortedLabels(metric: string, labels: object): Label[] {
-  const pairs: [string, unknown][] = [['__name__', metric], ...Object.entries(labels)]
-  return pairs
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => ({ name, value: String(value) }))
-}
-
-function byLabels(a: ReadSeries, b: ReadSeries): number {
-  for (const [i, label] of a.labels.entries()) {
-    const other = b.labels[i]
-    if (!other) return 1
-    if (label.name !== other.name) return label.name < other.name ? -1 : 1
-    if (label.value !== other.value) return label.value < other.value ? -1 : 1
-  }
-  return a.labels.length - b.labels.length
-}
-
-/** For each frame the wanted series by position. */
-function byFrame(series: readonly FoundSeries[]): Map<number, FoundSeries[]> {
-  const frames = new Map<number, FoundSeries[]>()
-  for (const one of series) {
-    const frame = frames.get(one.id >> 6) ?? []
-    frame[one.id & 63] = one
-    frames.set(one.id >> 6, frame)
-  }
-  return frames
-}
-
-function openFrames(client: PoolClient, frames: readonly number[], { fromMs, toMs }: ReadQuery) {
-  return client.query(
-    `declare rows_read no scroll cursor for
-     select frame, round(extract(epoch from time) * 1000)::int8 as ms, array_send(v) as v
-     from frames
-     where frame = any($1::int4[]) and time >= $2 and time <= $3
-     order by frame, time`,
-    [frames, toTimestamp(fromMs), toTimestamp(toMs)],
+  const { rows } = await client.query<{ pid: number }>(
+    `select pg_backend_pid() as pid, set_config('statement_timeout', $1, true)`,
+    [`${timeoutSeconds}s`],
   )
+  return rows[0]?.pid ?? 0
 }
 
-function openHistograms(
+/** Cancels what the database is doing for a request that has come to its end before its answer. */
+class Ends {
+  readonly #pool: Pool
+  readonly #signal: AbortSignal
+  #cancel: (() => void) | undefined
+  #cancelled: Promise<unknown> | undefined
+
+  constructor(pool: Pool, signal: AbortSignal) {
+    this.#pool = pool
+    this.#signal = signal
+  }
+
+  get came(): boolean {
+    return this.#cancelled !== undefined
+  }
+
+  /** @throws the signal's reason, if the end has come already. */
+  watch(pid: number): void {
+    this.#signal.throwIfAborted()
+    this.#cancel = () => {
+      this.#cancelled = this.#pool.query('select pg_cancel_backend($1)', [pid]).catch(() => {})
+    }
+    this.#signal.addEventListener('abort', this.#cancel)
+  }
+
+  /** Waits until nothing more can be cancelled: the connection may be somebody else's next. */
+  async settle(): Promise<void> {
+    if (this.#cancel) this.#signal.removeEventListener('abort', this.#cancel)
+    await this.#cancelled
+  }
+}
+
+async function* readQuery(
   client: PoolClient,
-  frames: readonly number[],
-  { fromMs, toMs }: ReadQuery,
-) {
-  return client.query(
-    `declare rows_read no scroll cursor for
-     select frame, position, payload
-     from histogram
-     where frame = any($1::int4[]) and time >= $2 and time <= $3
-     order by frame, position, time`,
-    [frames, toTimestamp(fromMs), toTimestamp(toMs)],
-  )
+  query: ReadQuery,
+  { finder, budget }: { finder: SeriesFinder; budget: Budget },
+): AsyncGenerator<readonly ReadSeries[]> {
+  const found = await finder.find(client, query.matchers)
+  if (query.onlySeries) yield await seriesWithSamples(client, found, query)
+  else yield* readInBatches(client, found, { ...query, budget })
 }
 
-/** Within what both PostgreSQL and ISO 8601 can say: Prometheus asks for the end of time. */
-function toTimestamp(timeMs: number): string {
-  const [earliest, latest] = [-62_135_596_800_000, 253_402_300_799_999]
-  return new Date(Math.min(Math.max(timeMs, earliest), latest)).toISOString()
+/** Samples that all queries together may still have. */
+interface Budget {
+  most: number
+  left: number
 }
 
-/** The values in PostgreSQL's binary form, because its text makes all NaN one. */
-interface FrameRow {
-  frame: number
-  ms: string
-  v: Buffer
-}
-
-interface HistogramRow {
-  frame: number
-  position: number
-  payload: Buffer
-}
-
-/** Reads the open cursor to its end, and closes it. */
-async function forEachRow<R extends object>(
-  { client, signal }: Reading,
-  visit: (row: R) => void,
-): Promise<void> {
-  for (;;) {
-    signal.throwIfAborted()
-    const { rows } = await client.query<R>(`fetch ${pageRows} from rows_read`)
-    if (rows.length === 0) break
-    for (const row of rows) visit(row)
+async function* readInBatches(
+  client: PoolClient,
+  found: readonly FoundSeries[],
+  { fromMs, toMs, budget }: { fromMs: number; toMs: number; budget: Budget },
+): AsyncGenerator<readonly ReadSeries[]> {
+  let size = firstBatch
+  for (let at = 0; at < found.length; ) {
+    const some = found.slice(at, at + size)
+    const most = some.length === 1 ? budget.left : Math.min(batchSamples, budget.left)
+    const { series, samples } = await readSamples(client, some, { fromMs, toMs, most })
+    if (series) {
+      budget.left -= samples
+      at += some.length
+      size = Math.max(1, Math.floor((batchSamples / 2 / (samples + 1)) * some.length))
+      yield series
+    } else {
+      if (most === budget.left) throw tooMany(budget)
+      size = Math.ceil(some.length / 4)
+    }
   }
-  await client.query('close rows_read')
 }
 
-function addRow(reading: Reading, frames: Map<number, FoundSeries[]>, row: FrameRow): void {
-  const series = frames.get(row.frame) ?? []
-  const timeMs = Number(row.ms)
-  readFloats(row.v, (position, low, high) => {
-    const one = series[position]
-    if (!one) return
-    addSample(one.samples, timeMs, low, high)
-    reading.samples++
-  })
-  checkSamples(reading)
-}
-
-/** The bytes of a sample in an answer, which a histogram takes many times. */
-const sampleBytes = 20
-
-function addHistogramRow(
-  reading: Reading,
-  frames: Map<number, FoundSeries[]>,
-  { frame, position, payload }: HistogramRow,
-): void {
-  const series = frames.get(frame)?.[position]
-  if (!series) return
-  addHistogram(series.samples, payload)
-  reading.samples += Math.ceil(payload.length / sampleBytes)
-  checkSamples(reading)
-}
-
-function checkSamples({ samples, maxSamples }: Reading): void {
-  if (samples <= maxSamples) return
-  const message = `more than ${maxSamples} samples: ask for less time or fewer series`
-  throw new RequestError(400, 'too_many_samples', message)
+function tooMany({ most }: Budget): RequestError {
+  const message = `more than ${most} samples: ask for less time or fewer series`
+  return new RequestError(400, 'too_many_samples', message)
 }

@@ -1,5 +1,5 @@
 import { ByteTable } from './byte-table.ts'
-import { WireReader, WireWriter } from './protocol/wire.ts'
+import { varintBytes, WireReader, WireWriter } from './protocol/wire.ts'
 import type { Label } from './validate.ts'
 
 /**
@@ -52,12 +52,18 @@ export function parseLabel(reader: WireReader, end: number): Label {
 export function encodeLabels(labels: readonly Label[]): Buffer {
   const writer = new WireWriter()
   for (const { name, value } of labels.toSorted(byName)) {
-    const label = new WireWriter()
-    label.textField(NAME, name)
-    label.textField(VALUE, value)
-    writer.field(LABEL, label.bytes())
+    writer.varint(LABEL)
+    writer.varint(fieldBytes(name) + fieldBytes(value))
+    writer.textField(NAME, name)
+    writer.textField(VALUE, value)
   }
   return Buffer.from(writer.bytes())
+}
+
+/** Of a text field with a tag of one byte: tag, length, text. */
+function fieldBytes(text: string): number {
+  const length = Buffer.byteLength(text)
+  return 1 + varintBytes(length) + length
 }
 
 /** Orders as the bytes of UTF-8 do, but for characters beyond the basic plane. */

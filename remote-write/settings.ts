@@ -1,9 +1,48 @@
+import { validate } from 'node-cron'
 import { z } from 'zod'
 import type { LogSettings } from '../exporter/service/log.ts'
 import { listenAddress, seconds } from '../exporter/service/settings.ts'
 import type { PostgresSettings } from './postgres/pool.ts'
+import { compileRegex } from './protocol/regex.ts'
 
 const MiB = 1024 * 1024
+const day = 86_400
+
+function labelNames(names: string[]) {
+  return z.array(z.string().min(1)).default(names)
+}
+
+/** Samples and roll-ups go by whole partitions of a day and more. */
+const keptSeconds = seconds.min(day, 'expected at least 86400 seconds, a day')
+
+/** What to keep, and how long. */
+const retentionSection = z
+  .strictObject({
+    samplesSeconds: keptSeconds.default(31 * day),
+    rollupSeconds: keptSeconds.default(5 * 365 * day),
+    /** Other times for metrics whose whole name matches; the first that matches counts. */
+    metrics: z
+      .array(
+        z.strictObject({
+          match: z.string().refine(isRegExp, 'expected a regular expression'),
+          samplesSeconds: keptSeconds,
+          rollupSeconds: keptSeconds.optional(),
+        }),
+      )
+      .default([]),
+  })
+  .prefault({})
+
+function isRegExp(text: string): boolean {
+  try {
+    compileRegex(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+export type RetentionSettings = z.output<typeof retentionSection>
 
 /** The section `remote_write` of the settings file, with its defaults. */
 export const remoteWriteSection = z
@@ -21,21 +60,56 @@ export const remoteWriteSection = z
           .default(64 * MiB),
         /** Samples waiting for a commit before new requests get 503. */
         openSamples: z.int().min(1).default(500_000),
+        /** Series in one request; 413 above. */
+        requestSeries: z.int().min(1).default(100_000),
         labelsPerSeries: z.int().min(1).default(64),
         /** The longest label name or value. */
         labelBytes: z.int().min(1).default(4096),
         series: z.int().min(64).default(1_000_000),
-        /** Samples in one remote read; the answer takes some 20 bytes each in memory. */
+        /** Samples in one remote read; the type SAMPLES takes some 40 bytes each in memory. */
         readSamples: z.int().min(1).default(10_000_000),
+        /** Until the last byte of its answer is out. */
+        readSeconds: seconds.default(60),
+        /** Remote reads at once; others wait. Each has a connection of its own. */
+        readsAtOnce: z.int().min(1).default(4),
         /** How far a sample's time may lie ahead of ours, and behind. */
         futureSeconds: seconds.default(600),
-        pastSeconds: seconds.default(31 * 86_400),
+        /** By default as long as samples are kept, at most 31 days. */
+        pastSeconds: seconds.optional(),
       })
       .prefault({}),
     /** The labels whose values name a target: series of one target share frames. */
     targetLabels: z.array(z.string()).min(1).default(['job', 'instance']),
     /** YAML or JSON list of {node, xname, cores}: which name of Slurm's is which place. */
     topologyFile: z.string().optional(),
+    /** Which labels of series tell of jobs; of several names the first that a series has counts. */
+    jobLabels: z
+      .strictObject({
+        /** Without a name no job is taken from labels. */
+        jobId: labelNames(['jobid', 'slurm_job_id', 'slurm_jobid']),
+        /** Its value must be the scheduler's own name of the cluster. */
+        cluster: labelNames(['slurm_cluster', 'cluster']),
+        node: labelNames(['xname', 'node', 'hostname', 'nodelist']),
+        step: labelNames(['step', 'stepid', 'slurm_step_id']),
+        user: labelNames(['user', 'slurm_user']),
+        account: labelNames(['account', 'slurm_account']),
+        partition: labelNames(['partition', 'slurm_partition']),
+        /** A job without a sample for so long has ended; one that comes later is another run. */
+        silenceSeconds: seconds.min(60).default(300),
+      })
+      .prefault({}),
+    /** Closed windows of 4 h become segments. */
+    compaction: z
+      .strictObject({
+        /** After the end of a window, so that few samples come late. */
+        delaySeconds: seconds.min(600).default(7200),
+        schedule: z
+          .string()
+          .refine((text) => validate(text), 'expected a cron expression')
+          .default('*/10 * * * *'),
+      })
+      .prefault({}),
+    retention: retentionSection,
     energy: z
       .strictObject({
         /**
@@ -45,6 +119,18 @@ export const remoteWriteSection = z
         maxGapSeconds: seconds.default(300),
       })
       .prefault({}),
+  })
+  .transform((section, context) => {
+    const kept = section.retention.samplesSeconds
+    const pastSeconds = section.limits.pastSeconds ?? Math.min(31 * day, kept)
+    if (pastSeconds > kept) {
+      context.addIssue({
+        code: 'custom',
+        path: ['limits', 'pastSeconds'],
+        message: `${pastSeconds} is more than retention.samples_seconds, ${kept}`,
+      })
+    }
+    return { ...section, limits: { ...section.limits, pastSeconds } }
   })
   .prefault({})
 

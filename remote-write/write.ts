@@ -1,6 +1,7 @@
 import type { Pool } from 'pg'
 import type { RequestError } from '../exporter/service/request-error.ts'
 import type { FrameWriter } from './frames.ts'
+import type { JobLabels } from './jobs/labels.ts'
 import { storeMetadata } from './metadata.ts'
 import type { WriteMetrics } from './metrics.ts'
 import { databaseError } from './postgres/sqlstate.ts'
@@ -18,6 +19,7 @@ export interface ReceiverParts {
   writer: FrameWriter
   metrics: WriteMetrics
   limits: RemoteWriteSettings['limits']
+  jobLabels: JobLabels
 }
 
 /** What of a request is on disk, and why not all of it. */
@@ -36,7 +38,8 @@ export type Receive = (body: Buffer, version: WriteVersion, now: Date) => Promis
  * @throws {RequestError} 4xx when nothing of it can ever be stored; {UnavailableError} when
  * nothing was.
  */
-export function createReceiver({ pool, index, writer, metrics, limits }: ReceiverParts): Receive {
+export function createReceiver(parts: ReceiverParts): Receive {
+  const { pool, index, writer, metrics, limits, jobLabels } = parts
   const samples = new Samples()
   const v2 = new DecoderV2(index, limits, samples)
   const decoders = { '1.0': new DecoderV1(index, limits, samples), '2.0': v2 }
@@ -51,7 +54,8 @@ export function createReceiver({ pool, index, writer, metrics, limits }: Receive
       const written = writtenOf(samples)
       const committed = samples.accepted > 0 ? writer.add(samples) : Promise.resolve()
       count(samples, metrics)
-      return { committed, written, metadata: samples.metadata }
+      const jobs = jobLabels.observe(samples)
+      return { committed, written, metadata: samples.metadata, jobs }
     } catch (error) {
       decoder.undo()
       throw error
@@ -59,9 +63,9 @@ export function createReceiver({ pool, index, writer, metrics, limits }: Receive
   }
 
   return async (body, version, now) => {
-    const { committed, written, metadata } = accept(body, version, now)
+    const { committed, written, metadata, jobs } = accept(body, version, now)
     try {
-      await Promise.all([committed, keepMetadata(pool, metadata)])
+      await Promise.all([committed, keepMetadata(pool, metadata), jobs])
     } catch (error) {
       if (metadata.length > 0) v2.forgetMetadata()
       throw error

@@ -149,6 +149,9 @@ function statusOf(error: unknown): number {
 export async function listen(listener: RequestListener, address: string): Promise<Service> {
   const { host, port } = parseAddress(address)
   const server = createServer(listener)
+  // A request on a connection that we just close is lost. Prometheus closes idle ones itself, after
+  // 5 minutes (prometheus/common, config/http_config.go).
+  server.keepAliveTimeout = 360_000
   try {
     server.listen(port, host)
     await once(server, 'listening')

@@ -49,7 +49,7 @@ const startDetail = z.object({
   array_task_id: number.optional(),
   het_job_id: number.optional(),
   het_job_offset: number.max(2 ** 31 - 1).optional(),
-  source: name.optional(),
+  source: name.refine((source) => source !== 'labels', 'is not for events to say').optional(),
 })
 
 const endDetail = z.object({

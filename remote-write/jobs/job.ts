@@ -22,6 +22,8 @@ export interface Job {
   het_job_offset: number | null
   nodes: number
   nodelist: string
+  /** Who told of its start; `labels`: only the labels of samples. */
+  source: string
   energy: JobEnergy
 }
 
@@ -74,7 +76,7 @@ const selectJobs = `
   )
   select l.job_id, l.cluster, l.user_name, l.account, l.partition, l.name, l.state, l.exit_code,
     l.submitted_at, s.first_started_at, l.ended_at, s.runs, l.array_job_id, l.array_task_id,
-    l.het_job_id, l.het_job_offset, l.nodelist, e.joules, e.joules_low, e.joules_high,
+    l.het_job_id, l.het_job_offset, l.nodelist, l.source, e.joules, e.joules_low, e.joules_high,
     e.coverage_ratio, e.method, e.resets, e.nodes_expected, e.nodes_with_data
   from latest l
   join story s on s.cluster = l.cluster and s.job_id = l.job_id
@@ -101,6 +103,7 @@ interface JobRow extends JobEnergy {
   het_job_id: string | null
   het_job_offset: number | null
   nodelist: string
+  source: string
 }
 
 function toJob(row: JobRow): Job {
@@ -123,6 +126,7 @@ function toJob(row: JobRow): Job {
     het_job_offset: row.het_job_offset,
     nodes: row.nodes_expected,
     nodelist: row.nodelist,
+    source: row.source,
     energy: pickJobEnergy(row),
   }
 }
@@ -131,18 +135,27 @@ function toNumber(text: string | null): number | null {
   return text === null ? null : Number(text)
 }
 
-/** The runs of all jobs with this number, by cluster; empty when nobody told of one. */
+/** The runs of one job, and who told of the latest. */
+export interface JobRuns {
+  cluster: string
+  runs: string[]
+  source: string
+}
+
+/** The jobs with this number, one for each cluster that has one; empty when nobody told of any. */
 export async function findRuns(
   pool: Pool,
   jobId: number,
   cluster: string | undefined,
-): Promise<Map<string, string[]>> {
-  const { rows } = await pool.query<{ cluster: string; runs: string[] }>(
-    `select j.cluster, array_agg(j.id order by j.started_at) as runs
+): Promise<JobRuns[]> {
+  const { rows } = await pool.query<JobRuns>(
+    `select j.cluster, array_agg(j.id order by j.started_at) as runs,
+       (array_agg(j.source order by j.started_at desc))[1] as source
      from job j
      where j.job_id = $1 and ($2::text is null or j.cluster = $2)
-     group by j.cluster`,
+     group by j.cluster
+     order by j.cluster`,
     [jobId, cluster ?? null],
   )
-  return new Map(rows.map(({ cluster, runs }) => [cluster, runs]))
+  return rows
 }

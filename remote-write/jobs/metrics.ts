@@ -47,6 +47,12 @@ export function registerJobMetrics(registry: Registry, pool: Pool, options: JobM
       help: 'Job events stored, those included that were stored before.',
       registers,
     }),
+    ignoredLabels: new Counter({
+      name: 'joulebridge_job_labels_ignored_total',
+      help: 'Labels of series that are named as those of jobs and have values that cannot be.',
+      labelNames: ['reason'],
+      registers,
+    }),
     requests: new Counter({
       name: 'joulebridge_job_event_requests_total',
       help: 'Requests with job events, by the status they were answered with.',

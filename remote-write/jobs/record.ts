@@ -2,22 +2,56 @@ import type { Pool, PoolClient } from 'pg'
 import { inTransaction } from '../postgres/transaction.ts'
 import { heldNodes } from './allocation.ts'
 import type { EventDetail, JobEvent } from './events.ts'
-import { type Run, runsOf } from './run.ts'
+import { unnamedCluster } from './label.ts'
+import { type JobLabelRow, labelRuns } from './label-run.ts'
+import { type Run, type RunRow, runsOf } from './run.ts'
 
 /**
  * Stores events and brings the runs and allocations of their jobs up to date, in one transaction.
  * The result depends on which events were ever told, not on their order, nor how often. Returns
- * the nodes of these jobs that the topology does not know, in order.
+ * the nodes of these jobs that the topology does not know, in order. Runs that labels tell of give
+ * way to those of events.
  */
-export function recordEvents(pool: Pool, events: readonly JobEvent[]): Promise<string[]> {
+export function recordEvents(
+  pool: Pool,
+  events: readonly JobEvent[],
+  silenceSeconds: number,
+): Promise<string[]> {
   return inTransaction(pool, async (client) => {
     // One writer at a time: batches may tell of the same jobs in any order.
     await client.query(lockJobs)
     await insertEvents(client, events)
     const runs = byJob(await selectEvents(client, events)).flatMap(runsOf)
-    await writeRuns(client, runs)
+    await writeEventRuns(client, runs)
+    await writeLabelRuns(client, runs.flatMap(jobIdsOf), silenceSeconds)
     return selectUnmapped(client, runs)
   })
+}
+
+/** The numbers under which labels may tell of the run's job. */
+function jobIdsOf({ job_id, start: { array_job_id, het_job_id } }: Run): number[] {
+  return [job_id, array_job_id, het_job_id].filter((id) => id !== undefined)
+}
+
+/**
+ * Brings the runs of these jobs that only labels tell of up to date, within a transaction that
+ * holds the lock of jobs. A run that overlaps one that events tell of is left out, even if it only
+ * comes near: exporters see a job begin and end later than its scheduler.
+ */
+export async function writeLabelRuns(
+  client: PoolClient,
+  jobIds: readonly number[],
+  silenceSeconds: number,
+): Promise<void> {
+  const labelRows = await selectLabels(client, jobIds)
+  if (labelRows.length === 0) return
+  const runs = byJob(labelRows).flatMap((rows) => labelRuns(rows, silenceSeconds))
+  const untold = await selectUntold(client, runs, silenceSeconds)
+  await client.query(deleteLabelRuns, [jobIds, JSON.stringify(untold)])
+  if (untold.length === 0) return
+  await writeRuns(client, untold)
+  await client.query(deleteSteps, [JSON.stringify(untold)])
+  await client.query(upsertSteps, [JSON.stringify(untold)])
 }
 
 /** Held by whoever writes jobs, allocations or the topology, until its transaction ends. */
@@ -55,52 +89,110 @@ interface EventRow extends Omit<JobEvent, 'job_id' | 'detail'> {
   detail: EventDetail
 }
 
+async function selectLabels(client: PoolClient, jobIds: readonly number[]): Promise<JobLabelRow[]> {
+  const { rows } = await client.query<Omit<JobLabelRow, 'job_id'> & { job_id: string }>(
+    `select l.job_id, l.cluster, l.node, l.step, l.first_at, l.last_at, l.user_name, l.account,
+       l.partition, l.open
+     from job_label l
+     where l.job_id = any ($1)
+     order by l.job_id, l.cluster`,
+    [jobIds],
+  )
+  return rows.map((row) => ({ ...row, job_id: Number(row.job_id) }))
+}
+
+/** Those of the runs that no event tells of. A cluster without a name may be any. */
+async function selectUntold(
+  client: PoolClient,
+  runs: readonly RunRow[],
+  silenceSeconds: number,
+): Promise<RunRow[]> {
+  if (runs.length === 0) return []
+  const asked = runs.map(({ cluster, job_id, started_at, ended_at }, nth) => {
+    return { nth, cluster, job_id, started_at, ended_at }
+  })
+  const { rows } = await client.query<{ nth: number }>(selectUntoldRuns, [
+    JSON.stringify(asked),
+    silenceSeconds,
+    unnamedCluster,
+  ])
+  return rows.flatMap(({ nth }) => runs[nth] ?? [])
+}
+
+const selectUntoldRuns = `
+  select r.nth
+  from jsonb_to_recordset($1) as r (
+    nth int4, cluster text, job_id int8, started_at timestamptz, ended_at timestamptz)
+  where not exists (
+    select from job j
+    where (j.job_id = r.job_id or j.array_job_id = r.job_id or j.het_job_id = r.job_id)
+      and j.source <> 'labels' and r.cluster in (j.cluster, $3)
+      and (j.started_at - make_interval(secs => $2) <= r.ended_at or r.ended_at is null)
+      and (j.ended_at + make_interval(secs => $2) >= r.started_at or j.ended_at is null))
+  order by r.nth`
+
 /** Splits where the job changes. */
-function byJob(events: readonly JobEvent[]): JobEvent[][] {
-  const jobs: JobEvent[][] = []
-  for (const event of events) {
+function byJob<T extends { cluster: string; job_id: number }>(rows: readonly T[]): T[][] {
+  const jobs: T[][] = []
+  for (const row of rows) {
     const last = jobs.at(-1)
-    if (last?.[0]?.job_id === event.job_id && last[0].cluster === event.cluster) last.push(event)
-    else jobs.push([event])
+    if (last?.[0]?.job_id === row.job_id && last[0].cluster === row.cluster) last.push(row)
+    else jobs.push([row])
   }
   return jobs
 }
 
-async function writeRuns(client: PoolClient, runs: readonly Run[]): Promise<void> {
-  const rows = JSON.stringify(runs.map(toRow))
-  await client.query(deleteRuns, [rows])
+async function writeEventRuns(client: PoolClient, runs: readonly Run[]): Promise<void> {
+  const rows = runs.map(toRow)
+  await client.query(deleteEventRuns, [JSON.stringify(rows)])
+  await writeRuns(client, rows)
+}
+
+async function writeRuns(client: PoolClient, runs: readonly RunRow[]): Promise<void> {
+  const rows = JSON.stringify(runs)
   await client.query(upsertRuns, [rows])
   await client.query(deleteAllocations, [rows])
   await client.query(upsertAllocations, [rows])
 }
 
-function toRow({ cluster, job_id, startedAt, endedAt, start, end }: Run) {
+function toRow({ cluster, job_id, startedAt, endedAt, start, end }: Run): RunRow {
   const { nodelist = '', cpus_per_node, user, uid, ...facts } = start
+  const stretch = { started_at: startedAt, ended_at: endedAt }
   return {
     ...facts,
     ...end,
     cluster,
     job_id,
-    started_at: startedAt,
-    ended_at: endedAt,
+    ...stretch,
     user_name: user,
     user_id: uid,
     nodelist,
     source: start.source ?? 'event',
-    nodes: heldNodes(nodelist, cpus_per_node),
+    nodes: heldNodes(nodelist, cpus_per_node).map((node) => ({ ...node, ...stretch })),
+    steps: [],
   }
 }
 
-/** A start that turned out to be earlier than thought replaces its run. */
-const deleteRuns = `
+/**
+ * A start that turned out to be earlier than thought replaces its run. Runs of labels are left to
+ * `writeLabelRuns`, but for one that stands in an event's place.
+ */
+const deleteEventRuns = `
   with run as (
     select r.cluster, r.job_id, r.started_at
     from jsonb_to_recordset($1) as r (cluster text, job_id int8, started_at timestamptz)
   )
   delete from job j
   where (j.cluster, j.job_id) in (select r.cluster, r.job_id from run r)
-    and (j.cluster, j.job_id, j.started_at) not in
-      (select r.cluster, r.job_id, r.started_at from run r)`
+    and (j.source = 'labels') = ((j.cluster, j.job_id, j.started_at) in
+      (select r.cluster, r.job_id, r.started_at from run r))`
+
+const deleteLabelRuns = `
+  delete from job j
+  where j.job_id = any ($1) and j.source = 'labels'
+    and (j.cluster, j.job_id, j.started_at) not in (
+      select r.cluster, r.job_id, r.started_at
+      from jsonb_to_recordset($2) as r (cluster text, job_id int8, started_at timestamptz))`
 
 const upsertRuns = `
   insert into job (
@@ -126,24 +218,27 @@ const upsertRuns = `
 
 const deleteAllocations = `
   with held as (
-    select j.id as run, h.node
+    select j.id as run, h.node, h.started_at
     from jsonb_to_recordset($1)
       as r (cluster text, job_id int8, started_at timestamptz, nodes jsonb)
     join job j on (r.cluster, r.job_id, r.started_at) = (j.cluster, j.job_id, j.started_at)
-    left join lateral jsonb_to_recordset(r.nodes) as h (node text) on true
+    left join lateral jsonb_to_recordset(r.nodes) as h (node text, started_at timestamptz) on true
   )
   delete from allocation a
   where a.run in (select h.run from held h)
-    and not exists (select from held h where h.run = a.run and h.node = a.node)`
+    and not exists (
+      select from held h
+      where (h.run, h.node, h.started_at) = (a.run, a.node, a.started_at))`
 
 /** A place once known stays: the topology may have changed since. */
 const upsertAllocations = `
   insert into allocation (run, node, xname, started_at, ended_at, cores, node_cores)
-  select j.id, h.node, coalesce(h.xname, n.xname), j.started_at, j.ended_at, h.cores, n.cores
+  select j.id, h.node, coalesce(h.xname, n.xname), h.started_at, h.ended_at, h.cores, n.cores
   from jsonb_to_recordset($1)
     as r (cluster text, job_id int8, started_at timestamptz, nodes jsonb)
   join job j on (r.cluster, r.job_id, r.started_at) = (j.cluster, j.job_id, j.started_at)
-  cross join lateral jsonb_to_recordset(r.nodes) as h (node text, xname text, cores int4)
+  cross join lateral jsonb_to_recordset(r.nodes) as h (
+    node text, xname text, cores int4, started_at timestamptz, ended_at timestamptz)
   left join lateral (
     select n.xname, n.cores
     from node n
@@ -158,6 +253,30 @@ const upsertAllocations = `
     node_cores = coalesce(allocation.node_cores, excluded.node_cores)
   where (allocation.xname, allocation.ended_at, allocation.cores, allocation.node_cores)
     is distinct from (excluded.xname, excluded.ended_at, excluded.cores, excluded.node_cores)`
+
+const deleteSteps = `
+  with told as (
+    select j.id as run, j.source, s.step
+    from jsonb_to_recordset($1)
+      as r (cluster text, job_id int8, started_at timestamptz, steps jsonb)
+    join job j on (r.cluster, r.job_id, r.started_at) = (j.cluster, j.job_id, j.started_at)
+    left join lateral jsonb_to_recordset(r.steps) as s (step text) on true
+  )
+  delete from job_step s
+  using told t
+  where s.run = t.run and s.source = t.source
+    and not exists (select from told u where u.run = s.run and u.step = s.step)`
+
+const upsertSteps = `
+  insert into job_step (run, step, started_at, ended_at, source)
+  select j.id, s.step, s.started_at, s.ended_at, j.source
+  from jsonb_to_recordset($1)
+    as r (cluster text, job_id int8, started_at timestamptz, steps jsonb)
+  join job j on (r.cluster, r.job_id, r.started_at) = (j.cluster, j.job_id, j.started_at)
+  cross join lateral jsonb_to_recordset(r.steps)
+    as s (step text, started_at timestamptz, ended_at timestamptz)
+  on conflict (run, step) do update
+    set started_at = excluded.started_at, ended_at = excluded.ended_at, source = excluded.source`
 
 async function selectUnmapped(client: PoolClient, runs: readonly Run[]): Promise<string[]> {
   const { rows } = await client.query<{ node: string }>(

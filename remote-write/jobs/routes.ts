@@ -13,6 +13,7 @@ export interface JobRoutes {
   pool: Pool
   metrics: JobMetrics
   maxGapSeconds: number
+  silenceSeconds: number
   now: () => Date
 }
 
@@ -34,19 +35,20 @@ export function addJobRoutes(app: Express, routes: JobRoutes): void {
     response.send(job)
   })
   app.get('/api/v1/jobs/:id/energy', async (request, response) => {
-    const { jobId, cluster, runs } = await findJob(request, pool)
+    const { jobId, cluster, runs, source } = await findJob(request, pool)
     const { job, nodes } = await query(jobEnergy(pool, runs, energyOptions(routes)))
-    response.send({ job_id: jobId, cluster, ...job, nodes })
+    response.send({ job_id: jobId, cluster, source, ...job, nodes })
   })
 }
 
 /** 200 when all events are stored; else none is, and the sender may send all of them again. */
-async function takeEvents(request: Request, response: Response, { pool, metrics }: JobRoutes) {
+async function takeEvents(request: Request, response: Response, routes: JobRoutes) {
+  const { pool, metrics, silenceSeconds } = routes
   if (!request.is('application/json')) {
     throw new RequestError(415, 'content_type', 'expected Content-Type application/json')
   }
   const events = parseEvents(request.body)
-  const unmapped = await query(recordEvents(pool, events))
+  const unmapped = await query(recordEvents(pool, events, silenceSeconds))
   metrics.accepted.inc(events.length)
   response.send({ accepted: events.length, unmapped_nodes: unmapped })
 }
@@ -88,18 +90,18 @@ const jobPlace = z.object({
  */
 async function findJob({ params, query: { cluster } }: Request, pool: Pool) {
   const place = parse(jobPlace, { ...params, cluster })
-  const runsByCluster = await query(findRuns(pool, place.id, place.cluster))
-  const [found, other] = runsByCluster
+  const jobs = await query(findRuns(pool, place.id, place.cluster))
+  const [found, other] = jobs
   if (!found) {
     const where = place.cluster === undefined ? '' : ` in cluster ${place.cluster}`
     throw new RequestError(404, 'unknown_job', `nobody told of a job ${place.id}${where}`)
   }
   if (other) {
-    const names = [...runsByCluster.keys()].join(', ')
+    const names = jobs.map(({ cluster }) => cluster).join(', ')
     const message = `job ${place.id} is in several clusters, add ?cluster= with one of: ${names}`
     throw new RequestError(400, 'ambiguous_job', message)
   }
-  return { jobId: place.id, cluster: found[0], runs: found[1] }
+  return { jobId: place.id, ...found }
 }
 
 function parse<T>(schema: z.ZodType<T>, value: unknown): T {

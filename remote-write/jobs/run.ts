@@ -1,3 +1,4 @@
+import type { HeldNode } from './allocation.ts'
 import type { EventDetail, JobEvent } from './events.ts'
 
 /** One run of a job: from when it got its nodes until it gave them back. */
@@ -9,6 +10,22 @@ export interface Run {
   endedAt: Date | null
   start: EventDetail
   end: EventDetail
+}
+
+/** A run as the tables keep it; what is absent or null is not known. */
+export interface RunRow extends Omit<EventDetail, 'user' | 'uid' | 'account' | 'partition'> {
+  cluster: string
+  job_id: number
+  started_at: Date
+  ended_at: Date | null
+  user_name?: string | null | undefined
+  account?: string | null | undefined
+  partition?: string | null | undefined
+  user_id?: number | undefined
+  nodelist: string
+  source: string
+  nodes: (HeldNode & { started_at: Date; ended_at: Date | null })[]
+  steps: { step: string; started_at: Date; ended_at: Date | null }[]
 }
 
 /** Two starts of a job that are closer than this are one run, told by two sources. */

@@ -5,7 +5,7 @@ export const types = { int4: 23, float8: 701, float8Array: 1022, timestamptz: 11
 export const ARRAY_HEADER_BYTES = 20
 
 /** PostgreSQL counts time from 2000-01-01. */
-const EPOCH_MS = 946_684_800_000
+export const EPOCH_MS = 946_684_800_000
 
 /** Writes PostgreSQL's binary formats, which are big-endian. */
 export class BinaryWriter {
@@ -42,21 +42,5 @@ export class BinaryWriter {
     this.int32(elementType)
     this.int32(length)
     this.int32(1)
-  }
-}
-
-/**
- * Calls `visit` for each element of a float8[] in binary form that is not NULL, with its place
- * from 0 and the low and high half of its bits.
- */
-export function readFloats(
-  bytes: Buffer,
-  visit: (position: number, low: number, high: number) => void,
-): void {
-  let at = ARRAY_HEADER_BYTES
-  for (let position = 0; at < bytes.length; position++) {
-    const length = bytes.readInt32BE(at)
-    if (length === 8) visit(position, bytes.readUInt32BE(at + 8), bytes.readUInt32BE(at + 4))
-    at += length === 8 ? 12 : 4
   }
 }

@@ -1,20 +1,28 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import pg from 'pg'
+import { isLocked } from './sqlstate.ts'
 
 const migrationsFolder = new URL('./migrations/', import.meta.url)
 const functionsFolder = new URL('./functions/', import.meta.url)
 
 /**
  * Brings the database to this program's schema: the files of migrations/ that it lacks, each in a
- * transaction of its own, then all of functions/ anew in one. Any number of processes may call it
- * at once: one works, the others wait for it.
+ * transaction of its own, then all of functions/ anew in one, unless they are there already. Any
+ * number of processes may call it at once: one works, the others wait for it. `warn` hears what
+ * the database warns of.
  * @throws {Error} when an applied migration was changed since, or the schema is newer than the
  * program; PostgreSQL's own error, with the file's name, when a statement fails.
  */
-export async function migrate(url: string): Promise<void> {
+export async function migrate(
+  url: string,
+  warn: (warning: string) => void = () => {},
+): Promise<void> {
   const client = new pg.Client({ connectionString: url, application_name: 'joulebridge migrate' })
   client.on('error', () => {})
+  client.on('notice', ({ severity, message }) => {
+    if (severity === 'WARNING') warn(message ?? '')
+  })
   await client.connect()
   try {
     await client.query('select pg_advisory_lock($1)', [migrationLock])
@@ -67,11 +75,23 @@ async function applyMigrations(client: pg.Client): Promise<void> {
       sha256 text not null,
       applied_at timestamptz not null default now()
     )`)
+  await addFunctionsHash(client)
   const migrations = await readMigrations()
   const applied = await appliedMigrations(client)
   checkApplied(migrations, applied)
   for (const migration of migrations) {
     if (!applied.has(migration.version)) await applyMigration(client, migration)
+  }
+}
+
+/** Databases of the first version lack the column; asking first spares the others a lock. */
+async function addFunctionsHash(client: pg.Client): Promise<void> {
+  const { rowCount } = await client.query(
+    `select from pg_attribute
+     where attrelid = 'schema_migration'::regclass and attname = 'functions_sha256'`,
+  )
+  if (rowCount === 0) {
+    await client.query('alter table schema_migration add column functions_sha256 text')
   }
 }
 
@@ -114,14 +134,56 @@ function applyMigration(client: pg.Client, { version, name, text, sha256 }: Migr
   })
 }
 
+/**
+ * Replacing views locks out all who read them, and may meet them in a deadlock: only what is new
+ * is worth that, and another try. The latest migration's row says what is there.
+ */
 async function applyFunctions(client: pg.Client): Promise<void> {
   const files = await readSqlFiles(functionsFolder)
-  await client.query('begin')
-  for (const { name, text } of files) {
-    await client.query(text).catch((cause: unknown) => fail(name, cause))
+  const sha256 = sha256Of(files.map(({ name, text }) => `${name}\n${text}`).join('\n'))
+  const { rowCount } = await client.query(
+    `select from schema_migration
+     where version = (select max(version) from schema_migration) and functions_sha256 = $1`,
+    [sha256],
+  )
+  for (let tries = 1; rowCount === 0; tries++) {
+    try {
+      return await replaceFunctions(client, files, sha256)
+    } catch (error) {
+      if (tries === 20 || !(error instanceof Error && isLocked(error.cause))) throw error
+      await client.query('rollback')
+    }
   }
+}
+
+async function replaceFunctions(
+  client: pg.Client,
+  files: readonly SqlFile[],
+  sha256: string,
+): Promise<void> {
+  let isComplete = true
+  const onNotice = ({ severity }: NoticeMessage) => {
+    // What could not be done now is tried again at the next start.
+    if (severity === 'WARNING') isComplete = false
+  }
+  await client.query('begin')
+  client.on('notice', onNotice)
+  for (const { name, text } of files) {
+    await client.query(text).catch((cause: unknown) => {
+      client.off('notice', onNotice)
+      fail(name, cause)
+    })
+  }
+  client.off('notice', onNotice)
+  await client.query(
+    `update schema_migration set functions_sha256 = $1
+     where version = (select max(version) from schema_migration)`,
+    [isComplete ? sha256 : null],
+  )
   await client.query('commit')
 }
+
+type NoticeMessage = { severity: string | undefined }
 
 async function inTransaction(
   client: pg.Client,
@@ -154,11 +216,15 @@ async function readMigrations(): Promise<Migration[]> {
     version: versionOf(name),
     name,
     text,
-    sha256: createHash('sha256').update(text).digest('hex'),
+    sha256: sha256Of(text),
   }))
   const twice = migrations.find(({ version }, i) => version === migrations[i + 1]?.version)
   if (twice) throw new Error(`${twice.name}: another migration has the same number`)
   return migrations
+}
+
+function sha256Of(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
 }
 
 function versionOf(name: string): number {
@@ -167,7 +233,12 @@ function versionOf(name: string): number {
   return Number(digits)
 }
 
-async function readSqlFiles(folder: URL): Promise<{ name: string; text: string }[]> {
+interface SqlFile {
+  name: string
+  text: string
+}
+
+async function readSqlFiles(folder: URL): Promise<SqlFile[]> {
   const names = await sqlFileNames(folder)
   return Promise.all(
     names.map(async (name) => ({ name, text: await readFile(new URL(name, folder), 'utf8') })),

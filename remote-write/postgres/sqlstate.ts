@@ -32,13 +32,31 @@ export function isNoPartition(error: unknown): boolean {
 }
 
 /**
- * No connection came about, for now: the network said so (an error of a system call has no
- * severity), or the server, which is starting, stopping or full (57P, 53300).
+ * No connection came about or it was lost, for now: the network said so (an error of a system call
+ * has no severity), or the server, which is starting, stopping or full (57P, 53300), or `pg`, which
+ * has only words for it. Whatever wraps such an error is one too.
  */
 export function isUnreachable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
   const state = sqlState(error)
   if (state !== undefined) return /^(08|57P|53300)/.test(state)
-  return error instanceof Error && ('syscall' in error || error instanceof AggregateError)
+  if (isNetworkError(error) || error instanceof AggregateError) return true
+  return lostConnection.test(error.message) || isUnreachable(error.cause)
+}
+
+/** A system call of the network failed: those of files have other names and codes. */
+function isNetworkError(error: NodeJS.ErrnoException): boolean {
+  return (
+    /^(connect|getaddrinfo)$/.test(error.syscall ?? '') ||
+    /^(ECONNRESET|EPIPE)$/.test(error.code ?? '')
+  )
+}
+
+const lostConnection = /^Connection terminated|^timeout exceeded when trying to connect$/
+
+/** lock_not_available, deadlock_detected: somebody uses what we wanted for ourselves. */
+export function isLocked(error: unknown): boolean {
+  return ['55P03', '40P01'].includes(sqlState(error) ?? '')
 }
 
 /** Class 28, invalid authorization specification: another try with the same login is in vain. */

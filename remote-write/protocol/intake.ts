@@ -19,6 +19,8 @@ import { decodeHistogram } from './histogram.ts'
 import type { WireReader } from './wire.ts'
 
 export interface DecodeLimits extends LabelLimits {
+  /** Series in one request. */
+  requestSeries: number
   /** Series in the index. */
   series: number
   /** Samples in one request, histograms and exemplars included. */
@@ -40,13 +42,25 @@ export class Intake {
   readonly index: SeriesIndex
   readonly samples: Samples
   readonly limits: DecodeLimits
-  /** Set for each request. */
-  range: TimeRange = { fromMs: 0, toMs: 0 }
+  #range: TimeRange = { fromMs: 0, toMs: 0 }
+  #requestSeries = 0
 
   constructor(index: SeriesIndex, limits: DecodeLimits, samples: Samples) {
     this.index = index
     this.limits = limits
     this.samples = samples
+  }
+
+  /** To be called before each request. */
+  begin(range: TimeRange): void {
+    this.#range = range
+    this.#requestSeries = 0
+  }
+
+  /** To be called for each series of the request. @throws {RequestError} 413 when too many. */
+  countSeries(): void {
+    const { requestSeries } = this.limits
+    if (++this.#requestSeries > requestSeries) throw tooMany('series', requestSeries)
   }
 
   /** The entry of the series with these labels, known or new, or why it is refused. */
@@ -112,16 +126,17 @@ export class Intake {
   }
 
   metadata(metadata: Metadata): void {
+    const { openSamples } = this.limits
     this.samples.metadata.push(metadata)
-    if (this.samples.metadata.length > this.limits.openSamples) throw this.#tooMany('metadata')
+    if (this.samples.metadata.length > openSamples) throw tooMany('metadata', openSamples)
   }
 
   #inRange(timeMs: number): boolean {
-    return timeMs >= this.range.fromMs && timeMs <= this.range.toMs
+    return timeMs >= this.#range.fromMs && timeMs <= this.#range.toMs
   }
 
   #rejectTime(entry: number, timeMs: number): void {
-    const reason = timeMs < this.range.fromMs ? 'too_old' : 'too_far_ahead'
+    const reason = timeMs < this.#range.fromMs ? 'too_old' : 'too_far_ahead'
     this.samples.reject(reason, () => describeSample(this.index.labels(entry), timeMs))
   }
 
@@ -133,14 +148,15 @@ export class Intake {
   }
 
   #checkCount(): void {
-    if (this.samples.accepted > this.limits.openSamples) throw this.#tooMany('samples')
-  }
-
-  #tooMany(what: string): RequestError {
     const { openSamples } = this.limits
-    const message = `the request has more than ${openSamples} ${what}: send smaller ones`
-    return new RequestError(413, 'too_many_samples', message)
+    if (this.samples.accepted > openSamples) throw tooMany('samples', openSamples)
   }
+}
+
+/** 413 with the code `too_many_samples`, `too_many_series`, ... */
+export function tooMany(what: string, limit: number): RequestError {
+  const message = `the request has more than ${limit} ${what}: send smaller ones`
+  return new RequestError(413, `too_many_${what}`, message)
 }
 
 /** MetricMetadata.MetricType of 1.0 and Metadata.MetricType of 2.0, which have the same numbers. */

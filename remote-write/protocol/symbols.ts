@@ -1,5 +1,5 @@
-import { RequestError } from '../../exporter/service/request-error.ts'
 import { type ByteTable, enlarged, hashOf } from '../byte-table.ts'
+import { tooMany } from './intake.ts'
 import { WireReader } from './wire.ts'
 
 /** Symbol without an entry among the known ones. */
@@ -45,7 +45,7 @@ export class Symbols {
   /** @throws {RequestError} 413 when there are too many. */
   add(start: number, end: number): void {
     const i = this.#count++
-    if (i === this.#limit) throw tooMany(this.#limit)
+    if (i === this.#limit) throw tooMany('symbols', this.#limit)
     if (i === this.#starts.length) this.#grow()
     this.#starts[i] = start
     this.#ends[i] = end
@@ -110,9 +110,4 @@ export class Symbols {
     this.#entries = enlarged(this.#entries, new Int32Array(length))
     this.#hashes = enlarged(this.#hashes, new Int32Array(length))
   }
-}
-
-function tooMany(limit: number): RequestError {
-  const message = `the request has more than ${limit} symbols: send smaller ones`
-  return new RequestError(413, 'too_many_symbols', message)
 }

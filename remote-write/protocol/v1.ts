@@ -36,7 +36,7 @@ export class DecoderV1 {
    */
   decode(body: Buffer, range: TimeRange): void {
     const reader = new WireReader(body)
-    this.#intake.range = range
+    this.#intake.begin(range)
     this.#sizeBefore = this.#index.size
     while (reader.at < body.length) {
       const tag = reader.tag()
@@ -52,6 +52,7 @@ export class DecoderV1 {
   }
 
   #series(reader: WireReader, end: number): void {
+    this.#intake.countSeries()
     const start = reader.at
     const expected = this.#index.next(this.#previous)
     const length = expected < 0 ? 0 : this.#index.match(expected, reader.bytes, start, end)

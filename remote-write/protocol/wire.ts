@@ -110,6 +110,13 @@ export class WireReader {
   }
 }
 
+/** Bytes of a varint from 0 to 2^53. */
+export function varintBytes(value: number): number {
+  let bytes = 1
+  for (let rest = value; rest >= 0x80; rest /= 128) bytes++
+  return bytes
+}
+
 /** Protocol-buffer bytes in the making, in a buffer that doubles as it fills. */
 export class WireWriter {
   #bytes: Buffer
@@ -179,7 +186,11 @@ export class WireWriter {
   }
 
   textField(tag: number, text: string): void {
-    this.field(tag, Buffer.from(text, 'utf8'))
+    const length = Buffer.byteLength(text)
+    this.varint(tag)
+    this.varint(length)
+    this.#reserve(length)
+    this.#length += this.#bytes.write(text, this.#length, length)
   }
 
   #reserve(length: number): void {

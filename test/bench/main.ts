@@ -3,11 +3,22 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 
-/** What each other file here exports: its figures, ratios first, by snake_case names with units. */
+/** What a file here exports that is a bench. */
 interface Bench {
   name: string
   title: string
+  goals?: readonly Goal[]
+  /** Its figures, ratios first, by snake_case names with units; none that could not be measured. */
   run(): Promise<Record<string, number>>
+}
+
+/** What a figure must reach. */
+interface Goal {
+  /** Its name among the figures. */
+  key: string
+  least?: number
+  most?: number
+  words: string
 }
 
 const folder = dirname(fileURLToPath(import.meta.url))
@@ -21,22 +32,54 @@ await new Command('bench')
     if (name === 'list') return print(benches.map((bench) => `${bench.name}  ${bench.title}`))
     const chosen = benches.filter((bench) => name === undefined || bench.name === name)
     if (chosen.length === 0) throw new Error(`no bench ${name}: see \`npm run bench -- list\``)
-    for (const bench of chosen) await measure(bench, json === true)
+    const rows: string[][] = []
+    for (const bench of chosen) rows.push(...(await measure(bench, json === true)))
+    if (!json && rows.length > 0) print(['', ...table([['what', 'goal', 'measured', ''], ...rows])])
   })
   .parseAsync()
 
 async function loadBenches(): Promise<Bench[]> {
   const files = (await readdir(folder)).filter((file) => /\.ts$/.test(file) && file !== 'main.ts')
-  return await Promise.all(files.sort().map((file) => import(join(folder, file))))
+  const modules: object[] = await Promise.all(
+    files.sort().map((file) => import(join(folder, file))),
+  )
+  return modules.filter((module): module is Bench => 'run' in module && 'title' in module)
 }
 
-async function measure(bench: Bench, json: boolean): Promise<void> {
-  const figures = await bench.run()
+/** Runs it and keeps its figures; rows of the table of goals. One that fails stops no other. */
+async function measure(bench: Bench, json: boolean): Promise<string[][]> {
+  const figures: Record<string, number> = await bench.run().catch((error: unknown) => {
+    process.stderr.write(`${bench.name}: ${error instanceof Error ? error.stack : error}\n`)
+    process.exitCode = 1
+    return {}
+  })
   const results = join(folder, 'results')
   await mkdir(results, { recursive: true })
   await writeFile(join(results, `${bench.name}.json`), JSON.stringify(figures, null, 2))
-  if (json) return print([JSON.stringify(figures)])
-  print([bench.title, ...Object.entries(figures).map(([k, v]) => `  ${k.padEnd(40)} ${shown(v)}`)])
+  if (json) print([JSON.stringify(figures)])
+  else print([bench.title, ...Object.entries(figures).map(line)])
+  return (bench.goals ?? []).map((goal) => judge(goal, figures[goal.key]))
+}
+
+function judge({ words, least, most }: Goal, measured: number | undefined): string[] {
+  const goal = least === undefined ? `<= ${shown(Number(most))}` : `>= ${shown(least)}`
+  if (measured === undefined) return [words, goal, '-', 'not measured']
+  const met = least === undefined ? measured <= Number(most) : measured >= least
+  return [words, goal, shown(measured), met ? 'met' : 'NOT MET']
+}
+
+function table(rows: readonly string[][]): string[] {
+  const widths = [0, 1, 2].map((i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)))
+  return rows.map((row) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
+}
+
+function line([name, value]: [string, number]): string {
+  return `  ${name.padEnd(40)} ${shown(value)}`
 }
 
 function shown(value: number): string {

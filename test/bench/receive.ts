@@ -1,149 +1,99 @@
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import pg from 'pg'
-import { compressSync } from 'snappy'
-import type { Service } from '../../exporter/service/http.ts'
-import { startRecord, varint, writeRequest } from '../support/remote-write.ts'
-import { type Sender, startSender } from '../support/sender.ts'
-import { startServer } from '../support/server.ts'
+import type pg from 'pg'
+import { type Bed, type Measured, receive, withBed } from './bed.ts'
+import { median } from './figures.ts'
+import { Requests, Steps } from './requests.ts'
+import { growRows } from './rows.ts'
 
 export const name = 'receive'
-export const title =
-  'HTTP receive with durable commit and dedup, against binary COPY of plain unindexed rows'
+export const title = 'HTTP receive with durable commit and dedup, against binary COPY of plain rows'
+
+export const goals = [
+  { key: 'ratio_to_copy', least: 0.75, words: 'receive / COPY of rows without index' },
+  { key: 'ratio_to_copy_into_key', least: 4, words: 'receive / COPY into rows with primary key' },
+  { key: 'live_bytes_per_sample', most: 11, words: 'bytes per sample, live' },
+]
 
 const rounds = 5
 const series = 2000
-const requestsPerRound = 250
-const inFlight = 8
-const rowsPerCopy = 10_000
-const copiesPerRound = 50
-const stepMs = 15_000
+const stepsPerRound = 500
+/** The row table has 5 million rows before it is measured. */
+const grownSteps = 2500
 
-/** Medians of interleaved rounds on one PostgreSQL that syncs to disk. Rates in samples/s. */
+/**
+ * Medians of interleaved rounds; CPU is that of the service and all of PostgreSQL's processes.
+ * Every rate is of the same samples: 2000 series, 40 of a target, a million samples a round.
+ */
 export async function run(): Promise<Record<string, number>> {
-  const server = await startServer({ durable: true })
-  try {
-    return await runOn(server.url, join(server.directory, 'rows'))
-  } finally {
-    await server.close()
-  }
+  return await withBed(measure)
 }
 
-async function runOn(url: string, file: string): Promise<Record<string, number>> {
-  const service = await startRecord(url)
-  const sender = startSender()
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    return await measure({ service, sender, client, file })
-  } finally {
-    sender.close()
-    await client.end()
-    await service.close()
-  }
-}
-
-interface Bed {
-  service: Service
-  sender: Sender
-  client: pg.Client
-  /** What is copied. */
-  file: string
-}
-
-async function measure({ service, sender, client, file }: Bed): Promise<Record<string, number>> {
-  await client.query('create table plain (series_id int4, time timestamptz, value float8)')
-  await writeFile(file, copyFile(), { mode: 0o644 })
-  const start = Date.now() - 30 * 3_600_000
-  const results: { receive: number; copy: number; p99Ms: number; cpu: number }[] = []
+async function measure(bed: Bed): Promise<Record<string, number>> {
+  const steps = new Steps((rounds + 1) * stepsPerRound * 2)
+  await bed.client.query('create table plain (series_id int4, time timestamptz, value float8)')
+  const grown = { series, steps: grownSteps, beforeMs: steps.nextMs }
+  await growRows(bed.client, { table: 'keyed', ...grown })
+  const results: Round[] = []
   for (let round = -1; round < rounds; round++) {
-    const bodies = requests(start + round * requestsPerRound * stepMs)
-    const { rate, p99Ms, cpu } = await receive(service, sender, bodies)
-    const copied = await copy(client, file)
-    if (round >= 0) results.push({ receive: rate, copy: copied, p99Ms, cpu })
+    const result = await measureRound(bed, steps)
+    if (round >= 0) results.push(result)
   }
+  const middle = (figure: (round: Round) => number) => median(results.map(figure))
   return {
-    ratio_to_copy: median(results.map((result) => result.receive / result.copy)),
-    receive_samples_per_second: median(results.map((result) => result.receive)),
-    copy_samples_per_second: median(results.map((result) => result.copy)),
-    receive_p99_ms: median(results.map((result) => result.p99Ms)),
-    receiver_cpu_seconds_per_million: median(results.map((result) => result.cpu)),
-    live_bytes_per_sample: await bytesPerSample(client),
+    ratio_to_copy: middle(({ v1, plain }) => v1.samplesPerSecond / plain),
+    v2_ratio_to_copy: middle(({ v2, plain }) => v2.samplesPerSecond / plain),
+    ratio_to_copy_into_key: middle(({ v1, keyed }) => v1.samplesPerSecond / keyed),
+    copy_samples_per_second: middle(({ plain }) => plain),
+    copy_into_key_samples_per_second: middle(({ keyed }) => keyed),
+    ...described('v1', (figure) => middle(({ v1 }) => figure(v1))),
+    ...described('v2', (figure) => middle(({ v2 }) => figure(v2))),
+    live_bytes_per_sample: await bytesPerSample(bed.client),
   }
 }
 
-/** 2000 series of 50 targets, one sample each, 12 labels: one body for each step of time. */
-function requests(startMs: number): Buffer[] {
-  const labels = Array.from({ length: series }, (_, i) => labelsOf(i))
-  const one = (i: number) => ({ labels: labels[i] ?? {}, samples: [[startMs, 0]] as const })
-  const parts = labels.map((_, i) => writeRequest([one(i)]))
-  return Array.from({ length: requestsPerRound }, (_, step) => {
-    const time = varint(BigInt(startMs + step * stepMs))
-    parts.forEach((part, i) => {
-      part.writeDoubleLE(200 + ((i * 7919 + step * 104_729) % 997) / 10, part.length - 15)
-      part.set(time, part.length - time.length)
-    })
-    return compressSync(Buffer.concat(parts))
-  })
+interface Round {
+  v1: Measured
+  v2: Measured
+  /** Rows a second. */
+  plain: number
+  keyed: number
 }
 
-function labelsOf(i: number): Record<string, string> {
-  const node = Math.floor(i / 40)
-  const xname = `x1000c${node % 8}s${node % 7}b0n${node}`
+const requests = {
+  v1: new Requests({ series, perTarget: 40 }),
+  v2: new Requests({ series, perTarget: 40, version: '2.0' }),
+}
+
+async function measureRound(bed: Bed, steps: Steps): Promise<Round> {
+  const { record, sender, copies } = bed
+  const ids = Array.from({ length: series }, (_, i) => i)
+  const times = steps.take(stepsPerRound)
+  const v1 = await receive(record, sender, requests.v1.load(times))
+  const files = await copies.prepare(times, ids)
+  const plain = await copies.into('plain', files)
+  const v2 = await receive(record, sender, requests.v2.load(steps.take(stepsPerRound)))
+  const keyed = await copies.into('keyed', files)
+  await copies.remove(files)
+  return { v1, v2, plain, keyed }
+}
+
+function described(
+  name: string,
+  middle: (figure: (one: Measured) => number) => number,
+): Record<string, number> {
   return {
-    __name__: `cray_sensor_${i % 40}_watts`,
-    ...{ job: 'exporter', instance: xname, xname, bmc: xname.replace(/n\d+$/, '') },
-    ...{ chassis: 'Enclosure', sensor: `Sensor ${i % 40}`, source: 'redfish', cabinet: 'x1000' },
-    ...{ cluster: 'alps', location: 'Input', phase: 'L1' },
+    [`${name}_samples_per_second`]: middle((one) => one.samplesPerSecond),
+    [`${name}_cpu_seconds_per_million`]: middle((one) => one.cpuSecondsPerMillion),
+    [`${name}_p50_ms`]: middle((one) => one.p50Ms),
+    [`${name}_p99_ms`]: middle((one) => one.p99Ms),
   }
 }
 
-async function receive(service: Service, sender: Sender, bodies: readonly Buffer[]) {
-  await sender.load(bodies)
-  const before = process.cpuUsage()
-  const { seconds, latenciesMs } = await sender.run(`${service.url}/api/v1/write`, inFlight)
-  const { user, system } = process.cpuUsage(before)
-  const samples = bodies.length * series
-  const p99Ms = latenciesMs[Math.floor(latenciesMs.length * 0.99)] ?? Number.NaN
-  return { rate: samples / seconds, p99Ms, cpu: (user + system) / samples }
-}
-
-/** The server reads the file itself: the ceiling has neither network nor decoding in it. */
-async function copy(client: pg.Client, file: string): Promise<number> {
-  const began = performance.now()
-  for (let i = 0; i < copiesPerRound; i++) {
-    await client.query(`copy plain from '${file}' with (format binary)`)
-  }
-  return (copiesPerRound * rowsPerCopy * 1000) / (performance.now() - began)
-}
-
-/** PostgreSQL manual, COPY, "Binary Format". */
-function copyFile(): Buffer {
-  const header = Buffer.concat([Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'), Buffer.alloc(8)])
-  const rows = Array.from({ length: rowsPerCopy }, (_, i) => copyRow(i))
-  return Buffer.concat([header, ...rows, Buffer.of(0xff, 0xff)])
-}
-
-function copyRow(i: number): Buffer {
-  const row = Buffer.alloc(2 + 8 + 12 + 12)
-  row.writeInt16BE(3, 0)
-  row.writeInt32BE(4, 2)
-  row.writeInt32BE(i, 6)
-  row.writeInt32BE(8, 10)
-  row.writeBigInt64BE(800_000_000_000_000n + BigInt(i), 14)
-  row.writeInt32BE(8, 22)
-  row.writeDoubleBE(200 + (i % 997) / 10, 26)
-  return row
-}
-
+/** Heap, index and all else of the table. */
 async function bytesPerSample(client: pg.Client): Promise<number> {
   const { rows } = await client.query<{ bytes: number }>(
-    `select sum(pg_total_relation_size(relid))::float8 / (select count(*) from sample) as bytes
+    `select sum(pg_total_relation_size(relid))::float8
+       / (select sum(cardinality(v)) from frames) as bytes
      from pg_partition_tree('frames')`,
   )
   return rows[0]?.bytes ?? Number.NaN
-}
-
-function median(values: number[]): number {
-  return values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 }

@@ -80,6 +80,20 @@ describe('when PostgreSQL fails', () => {
     ])
   })
 
+  it('starts, though its connections break again and again meanwhile', async () => {
+    const url = new URL(database.url)
+    url.port = String(proxy.port)
+    const starting = startRecord(url.href)
+    for (let breaks = 0; breaks < 20; breaks++) {
+      await database.pool.query('select')
+      proxy.cut()
+      proxy.mend()
+    }
+    const late = await starting
+    assert.equal((await write(late, [series('m', now, 1)])).status, 204)
+    await late.close()
+  })
+
   it('does not keep ids that a failed transaction took', async () => {
     const other = await startRecord(database.url)
     await write(other, [series('before', now, 1)])
@@ -172,16 +186,15 @@ describe('when PostgreSQL fails', () => {
   })
 
   it('makes a partition anew that was dropped behind its back', async () => {
-    const past = now - 86_400_000
-    await write(service, [series('m', past, 1)])
+    await write(service, [series('m', now, 1)])
     await database.pool.query(
       `do $$ declare name text; begin
          select tableoid::regclass::text into name from frames;
          execute 'drop table ' || name;
        end $$`,
     )
-    assert.equal((await write(service, [series('m', past, 2)])).status, 503)
-    assert.equal((await write(service, [series('m', past, 3)])).status, 204)
+    assert.equal((await write(service, [series('m', now, 2)])).status, 503)
+    assert.equal((await write(service, [series('m', now, 3)])).status, 204)
     const { rows } = await database.pool.query('select value from sample')
     assert.deepEqual(rows, [{ value: 3 }])
   })

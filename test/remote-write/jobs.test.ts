@@ -94,6 +94,7 @@ describe('jobs over HTTP', () => {
       het_job_offset: null,
       nodes: 2,
       nodelist: 'x1000c0s0b0n[0-1]',
+      source: 'event',
       energy: {
         joules: null,
         joules_low: null,

@@ -9,7 +9,16 @@ import { freePort } from './port.ts'
 export interface TestPrometheus {
   /** The value of each series of an instant query, by its labels as JSON. */
   query(promql: string, at: Date): Promise<Map<string, number>>
+  /** The points of each series of a range query, by its labels as JSON. */
+  queryRange(promql: string, range: QueryRange): Promise<Map<string, [number, string][]>>
+  url: string
   close(): Promise<void>
+}
+
+export interface QueryRange {
+  from: Date
+  to: Date
+  stepSeconds: number
 }
 
 /** The program's path; without it the test is skipped aloud, or fails where `CI` is set. */
@@ -55,6 +64,8 @@ export async function runPrometheus(
   })
   return {
     query: (promql, at) => query(`http://${listen}`, promql, at),
+    queryRange: (promql, range) => queryRange(`http://${listen}`, promql, range),
+    url: `http://${listen}`,
     close: async () => {
       await child.stop()
       await rm(directory, { recursive: true, force: true })
@@ -62,20 +73,37 @@ export async function runPrometheus(
   }
 }
 
-interface QueryAnswer {
-  status: string
-  error?: string
-  data: { result: { metric: Record<string, string>; value: [number, string] }[] }
+async function query(url: string, promql: string, at: Date): Promise<Map<string, number>> {
+  const time = String(at.getTime() / 1000)
+  const series = await ask<{ value: Point }>(`${url}/api/v1/query`, { query: promql, time })
+  return new Map(series.map(({ metric, value }) => [JSON.stringify(metric), Number(value[1])]))
 }
 
-async function query(url: string, promql: string, at: Date): Promise<Map<string, number>> {
-  const parameters = new URLSearchParams({ query: promql, time: String(at.getTime() / 1000) })
-  const response = await fetch(`${url}/api/v1/query?${parameters}`)
-  const answer = (await response.json()) as QueryAnswer
-  if (answer.status !== 'success') throw new Error(`${promql}: ${answer.error}`)
-  const series = answer.data.result.map(({ metric, value }): [string, number] => [
-    JSON.stringify(metric),
-    Number(value[1]),
-  ])
-  return new Map(series)
+async function queryRange(
+  url: string,
+  promql: string,
+  { from, to, stepSeconds }: QueryRange,
+): Promise<Map<string, Point[]>> {
+  const series = await ask<{ values: Point[] }>(`${url}/api/v1/query_range`, {
+    query: promql,
+    start: String(from.getTime() / 1000),
+    end: String(to.getTime() / 1000),
+    step: String(stepSeconds),
+  })
+  return new Map(series.map(({ metric, values }) => [JSON.stringify(metric), values]))
+}
+
+type Point = [seconds: number, value: string]
+
+interface QueryAnswer<T> {
+  status: string
+  error?: string
+  data: { result: (T & { metric: Record<string, string> })[] }
+}
+
+async function ask<T>(url: string, parameters: Record<string, string>) {
+  const response = await fetch(`${url}?${new URLSearchParams(parameters)}`)
+  const answer = (await response.json()) as QueryAnswer<T>
+  if (answer.status !== 'success') throw new Error(`${parameters['query']}: ${answer.error}`)
+  return answer.data.result
 }

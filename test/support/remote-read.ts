@@ -1,6 +1,5 @@
 import fetch, { type Response } from 'node-fetch'
 import { compressSync, uncompressSync } from 'snappy'
-import type { Service } from '../../exporter/service/http.ts'
 import { lengthField, varint } from './remote-write.ts'
 
 export type Matcher = [name: string, kind: '=' | '!=' | '=~' | '!~', value: string]
@@ -13,50 +12,89 @@ export interface ReadSeries {
   histograms: string[]
 }
 
+export interface Query {
+  matchers: readonly Matcher[]
+  /** Both ends count. */
+  range: readonly [fromMs: number, toMs: number]
+  hints?: { func?: string; startMs?: number; endMs?: number }
+}
+
 /** Posts a `prometheus.ReadRequest` of one query; the ends of the time count. */
 export async function postRead(
-  { url }: Service,
+  service: { url: string },
   matchers: readonly Matcher[],
-  [fromMs, toMs]: readonly [number, number],
+  range: readonly [number, number],
   types: readonly number[] = [],
 ): Promise<Response> {
-  const kinds = ['=', '!=', '=~', '!~']
+  return await postQueries(service, [{ matchers, range }], types)
+}
+
+/** Posts a `prometheus.ReadRequest`. */
+export async function postQueries(
+  { url }: { url: string },
+  queries: readonly Query[],
+  types: readonly number[] = [],
+  signal: AbortSignal = new AbortController().signal,
+): Promise<Response> {
+  const encoded = queries.map((query) => lengthField(1, encodeQuery(query)))
+  const accepted = types.map((type) => Buffer.of(0x10, type))
+  return await fetch(`${url}/api/v1/read`, {
+    method: 'POST',
+    body: compressSync(Buffer.concat([...encoded, ...accepted])),
+    headers: { 'content-type': 'application/x-protobuf', 'content-encoding': 'snappy' },
+    signal,
+  })
+}
+
+const kinds = ['=', '!=', '=~', '!~']
+
+function encodeQuery({ matchers, range: [fromMs, toMs], hints }: Query): Buffer {
   const encoded = matchers.map(([name, kind, value]) => {
     const type = Buffer.of(0x08, kinds.indexOf(kind))
     const texts = [lengthField(2, Buffer.from(name)), lengthField(3, Buffer.from(value))]
     return lengthField(3, Buffer.concat([type, ...texts]))
   })
   const times = [Buffer.of(0x08), varint(BigInt(fromMs)), Buffer.of(0x10), varint(BigInt(toMs))]
-  const query = lengthField(1, Buffer.concat([...times, ...encoded]))
-  const accepted = types.map((type) => Buffer.of(0x10, type))
-  return await fetch(`${url}/api/v1/read`, {
-    method: 'POST',
-    body: compressSync(Buffer.concat([query, ...accepted])),
-    headers: { 'content-type': 'application/x-protobuf', 'content-encoding': 'snappy' },
-  })
+  return Buffer.concat([...times, ...encoded, ...(hints ? [encodeHints(hints)] : [])])
+}
+
+function encodeHints({ func, startMs, endMs }: NonNullable<Query['hints']>): Buffer {
+  const parts = [lengthField(2, Buffer.from(func ?? ''))]
+  if (startMs !== undefined) parts.push(Buffer.of(0x18), varint(BigInt(startMs)))
+  if (endMs !== undefined) parts.push(Buffer.of(0x20), varint(BigInt(endMs)))
+  return lengthField(4, Buffer.concat(parts))
 }
 
 /** The series that the record answers with, in its order. */
 export async function read(
-  service: Service,
+  service: { url: string },
   matchers: readonly Matcher[],
   range: readonly [number, number],
 ): Promise<ReadSeries[]> {
-  const response = await postRead(service, matchers, range)
+  const [result] = await readQueries(service, [{ matchers, range }])
+  return result ?? []
+}
+
+/** For each query the series of the answer, of the type SAMPLES. */
+export async function readQueries(
+  service: { url: string },
+  queries: readonly Query[],
+): Promise<ReadSeries[][]> {
+  const response = await postQueries(service, queries)
   if (response.status !== 200) throw new Error(`${response.status}: ${await response.text()}`)
   const body = uncompressSync(Buffer.from(await response.arrayBuffer()), { asBuffer: true })
-  const [result] = fields(body as Buffer)
-  return fields(result?.bytes).map(({ bytes }) => parseSeries(bytes))
+  const results = messageFields(body as Buffer)
+  return results.map((result) => messageFields(result.bytes).map(({ bytes }) => parseSeries(bytes)))
 }
 
 function parseSeries(bytes: Buffer | undefined): ReadSeries {
   const series: ReadSeries = { labels: {}, samples: [], histograms: [] }
-  for (const field of fields(bytes)) {
+  for (const field of messageFields(bytes)) {
     if (field.number === 4) {
       series.histograms.push(String(field.bytes?.toString('hex')))
       continue
     }
-    const [first, second] = fields(field.bytes)
+    const [first, second] = messageFields(field.bytes)
     if (field.number === 1) series.labels[String(first?.bytes)] = String(second?.bytes)
     else {
       const bits = Buffer.from(first?.bytes ?? []).reverse()
@@ -66,13 +104,14 @@ function parseSeries(bytes: Buffer | undefined): ReadSeries {
   return series
 }
 
-interface Field {
+export interface Field {
   number: number
   value: bigint
   bytes?: Buffer
 }
 
-function fields(message: Buffer = Buffer.alloc(0)): Field[] {
+/** The fields of a message in their order. */
+export function messageFields(message: Buffer = Buffer.alloc(0)): Field[] {
   const found: Field[] = []
   let at = 0
   const number = () => {

@@ -18,7 +18,13 @@ export type Limits = Partial<RemoteWriteSettings['limits']>
 
 /** The real service on a free port of loopback. Give the database's URL with its password. */
 export async function startRecord(databaseUrl: string, limits: Limits = {}): Promise<Service> {
-  const defaults = remoteWriteSection.parse({ web: { listenAddress: '127.0.0.1:0' }, limits })
+  const defaults = remoteWriteSection.parse({
+    web: { listenAddress: '127.0.0.1:0' },
+    limits,
+    // Tests of what was long ago want no clock to move or drop it.
+    compaction: { schedule: '0 0 1 1 *' },
+    retention: { samplesSeconds: 100 * 365 * 86_400, rollupSeconds: 100 * 365 * 86_400 },
+  })
   const log = { level: 'silent', format: 'json' } as const
   const postgres = { ...postgresSection.parse({}), url: databaseUrl }
   return await startRemoteWrite(

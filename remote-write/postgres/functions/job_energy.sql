@@ -18,16 +18,11 @@ set plan_cache_mode = force_generic_plan
 as $$
 begin
   return coalesce((
-    select latest.watts
+    select v.value
     from series s
-    cross join lateral (
-      select f.time, f.v[s.position + 1] as watts
-      from frames f
-      where f.frame = s.frame and f.v[s.position + 1] < 'Infinity'
-        and f.time <= asked_time and f.time > asked_time - interval '1 day'
-      order by f.time desc
-      limit 1
-    ) latest
+    cross join lateral reading_before(
+      s.frame, s.position, asked_time - interval '1 day', asked_time) as latest (time)
+    cross join lateral series_values(s.frame, s.position, latest.time, latest.time) v
     where s.metric = 'cray_node_idle_power_watts' and s.labels ->> 'xname' = asked_xname
     order by latest.time desc, s.id
     limit 1), 0);

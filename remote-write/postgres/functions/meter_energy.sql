@@ -10,6 +10,25 @@ comment on function part_before is
   'Which part, 0 to 1, of the energy of a step from t0 to t1 was drawn before the instant at, if '
   'power jumped there: as it is where a job starts or ends.';
 
+create or replace function counter_rise(c0 float8, c1 float8, seconds float8) returns float8
+language sql immutable parallel safe
+as $$
+  select case when case when c1 < c0 then c1 else c1 - c0 end <= 100000 * seconds
+    then case when c1 < c0 then c1 else c1 - c0 end else 0 end
+$$;
+comment on function counter_rise is
+  'Joules that a step of an energy counter from c0 to c1 counts: after a fall it is c1, counted '
+  'from zero; more than 100 kW could make is nothing.';
+
+create or replace function counter_watts(c0 float8, c1 float8, seconds float8) returns float8
+language sql immutable parallel safe
+as $$
+  select case when c1 >= c0 and c1 - c0 <= 100000 * seconds then (c1 - c0) / seconds end
+$$;
+comment on function counter_watts is
+  'Mean power of a step of an energy counter; null where it is a reset: it fell, or rose more than '
+  '100 kW could make.';
+
 create or replace function counter_energy(
   frames int4[], positions int2[], clock_frames int4[], clock_positions int2[],
   from_time timestamptz, to_time timestamptz, max_gap_seconds float8)
@@ -20,71 +39,86 @@ language plpgsql stable parallel safe
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  from_at float8 := date_part('epoch', from_time);
-  to_at float8 := date_part('epoch', to_time);
+  from_at constant float8 := date_part('epoch', from_time);
+  to_at constant float8 := date_part('epoch', to_time);
+  at float8[];
+  c float8[];
+  n int4;
+  -- The step i leads from reading i - 1 to reading i. These are the first and last that matter.
+  first int4;
+  last int4;
+  plain float8;
+  rise float8;
+  watts float8;
+  before float8;
+  after float8;
+  near bool;
+  high float8 := 0;
+  most_watts float8;
+  reset_seconds float8 := 0;
+  reset_joules float8 := 0;
 begin
-  -- "offset 0" keeps what a level computes from being computed again wherever it is used.
-  return query
-  select e.joules,
-    greatest(0, e.low - e.grain),
-    case when e.first_at <= from_at and e.last_at >= to_at
-        and (e.resets = 0 or e.most_watts is not null) then
-      e.high + e.grain
-        + greatest(0, 2 * e.most_watts * e.reset_seconds - e.reset_joules) end,
-    e.metered_seconds,
-    e.covered_seconds,
-    e.resets
-  from (
-    select
-      sum(p.rise * (part_before(to_at, p.t0, p.t1, p.w0, p.w1)
-        - part_before(from_at, p.t0, p.t1, p.w0, p.w1))) filter (where p.inside > 0) as joules,
-      coalesce(sum(p.rise) filter (where p.inside = p.seconds), 0) as low,
-      sum(p.rise) filter (where p.inside > 0) as high,
-      sum(p.inside) filter (where p.inside > 0) as metered_seconds,
-      coalesce(sum(p.inside) filter (where p.inside > 0 and p.seconds <= max_gap_seconds), 0)
-        as covered_seconds,
-      min(p.t0) as first_at,
-      max(p.t1) as last_at,
-      max(p.watts) as most_watts,
-      (count(*) filter (where p.inside > 0 and p.watts is null))::int4 as resets,
-      coalesce(sum(p.seconds) filter (where p.inside > 0 and p.watts is null), 0)
-        as reset_seconds,
-      coalesce(sum(p.rise) filter (where p.inside > 0 and p.watts is null), 0) as reset_joules,
-      case when bool_and(p.c1 = floor(p.c1)) then 1 else 0 end as grain
-    from (
-      select n.t0, n.t1, n.c1, n.seconds, n.rise, n.watts,
-        least(n.t1, to_at) - greatest(n.t0, from_at) as inside,
-        case when n.near then n.watts_before else 1 end as w0,
-        case when n.near then n.watts_after else 1 end as w1
-      from (
-        select s.*, lag(s.watts) over w as watts_before, lead(s.watts) over w as watts_after,
-          s.watts > 0 and lag(s.watts) over w + lead(s.watts) over w > 0
-            and s.t1 - lag(s.t0) over w <= 300 and lead(s.t1) over w - s.t0 <= 300 as near
-        from (
-          select r.t0, r.t1, r.c1, r.seconds,
-            case when r.rise <= 100000 * r.seconds then r.rise else 0 end as rise,
-            case when r.c1 >= r.c0 and r.rise <= 100000 * r.seconds
-              then r.rise / r.seconds end as watts
-          from (
-            select q.*, q.t1 - q.t0 as seconds,
-              case when q.c1 < q.c0 then q.c1 else q.c1 - q.c0 end as rise
-            from (
-              select lag(m.at) over w as t0, m.at as t1, lag(m.value) over w as c0, m.value as c1
-              from meter_reading(
-                frames, positions, clock_frames, clock_positions, from_time, to_time) m
-              window w as (order by m.at)
-            ) q
-            where q.t0 is not null
-            offset 0
-          ) r
-        ) s
-        window w as (order by s.t1)
-        offset 0
-      ) n
-      offset 0
-    ) p
-  ) e
-  where e.joules is not null;
+  select r.at, r.value into at, c
+  from meter_readings(frames, positions, clock_frames, clock_positions, from_time, to_time) r;
+  n := coalesce(cardinality(at), 0);
+  first := greatest(width_bucket(from_at, at) + 1, 2);
+  last := width_bucket(to_at, at);
+  last := least(case when at[last] = to_at then last else last + 1 end, n);
+  if n < 2 or first > last or from_at >= to_at then
+    return;
+  end if;
+
+  joules := 0;
+  joules_low := 0;
+  metered_seconds := least(at[last], to_at) - greatest(at[first - 1], from_at);
+  covered_seconds := metered_seconds;
+  resets := 0;
+  -- Steps between which nothing happens need no look: together they are their last value less
+  -- their first.
+  plain := c[last] - c[first - 1];
+  for i in first .. last loop
+    continue when c[i] >= c[i - 1] and c[i] - c[i - 1] <= 100000 * (at[i] - at[i - 1])
+      and at[i] - at[i - 1] <= max_gap_seconds and i > first and i < last;
+    plain := plain - (c[i] - c[i - 1]);
+    rise := counter_rise(c[i - 1], c[i], at[i] - at[i - 1]);
+    watts := counter_watts(c[i - 1], c[i], at[i] - at[i - 1]);
+    before := counter_watts(c[i - 2], c[i - 1], at[i - 1] - at[i - 2]);
+    after := counter_watts(c[i], c[i + 1], at[i + 1] - at[i]);
+    near := coalesce(watts > 0 and before + after > 0
+      and at[i] - at[i - 2] <= 300 and at[i + 1] - at[i - 1] <= 300, false);
+    before := case when near then before else 1 end;
+    after := case when near then after else 1 end;
+    joules := joules + rise * (part_before(to_at, at[i - 1], at[i], before, after)
+      - part_before(from_at, at[i - 1], at[i], before, after));
+    high := high + rise;
+    if at[i - 1] >= from_at and at[i] <= to_at then
+      joules_low := joules_low + rise;
+    end if;
+    if at[i] - at[i - 1] > max_gap_seconds then
+      covered_seconds := covered_seconds - (least(at[i], to_at) - greatest(at[i - 1], from_at));
+    end if;
+    if watts is null then
+      resets := resets + 1;
+      reset_seconds := reset_seconds + at[i] - at[i - 1];
+      reset_joules := reset_joules + rise;
+    end if;
+  end loop;
+  joules := joules + plain;
+  -- A counter of whole joules may be one off at either end.
+  joules_low := joules_low + plain;
+  high := high + plain;
+  if not exists (select from unnest(c[2:]) u where u <> floor(u)) then
+    joules_low := joules_low - 1;
+    high := high + 1;
+  end if;
+  joules_low := greatest(joules_low, 0);
+  if resets > 0 then
+    select max(counter_watts(s.c0, s.c1, s.t1 - s.t0)) into most_watts
+    from unnest(c, c[2:], at, at[2:]) as s (c0, c1, t0, t1);
+    high := high + greatest(2 * most_watts * reset_seconds - reset_joules, 0 * most_watts);
+  end if;
+  joules_high := case when at[1] <= from_at and at[n] >= to_at then high end;
+  return next;
 end
 $$;
 comment on function counter_energy is
@@ -114,8 +148,9 @@ as $$
         least(i.t1, date_part('epoch', to_time)) as r
       from (
         select lag(r.at) over w as t0, r.at as t1, lag(r.value) over w as w0, r.value as w1
-        from meter_reading(
-          frames, positions, clock_frames, clock_positions, from_time, to_time) r
+        from meter_readings(
+          frames, positions, clock_frames, clock_positions, from_time, to_time) m
+        cross join lateral unnest(m.at, m.value) as r (at, value)
         window w as (order by r.at)
       ) i
       where i.t1 - i.t0 <= max_gap_seconds
