@@ -187,7 +187,10 @@ async function writeSettings(
 async function startPrometheus(site: Site, places: Places): Promise<string> {
   if (!places.prometheusProgram) return 'not used: samples go straight to remote-write'
   const configFile = join(site.directory, 'prometheus.yml')
-  await replaceFile(configFile, prometheusConfig({ ...places, scrapeSeconds: 10 }))
+  await replaceFile(
+    configFile,
+    prometheusConfig({ ...places, scrapeSeconds: 10, evaluationSeconds: 30 }),
+  )
   await supervise(site, {
     name: 'prometheus',
     command: places.prometheusProgram,

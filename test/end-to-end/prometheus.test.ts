@@ -20,6 +20,7 @@ describe('the chain through a real Prometheus', function realPrometheus() {
       remoteWrite: hostOf(chain.remoteWrite),
       control: hostOf(chain.control),
       scrapeSeconds: 1,
+      evaluationSeconds: 30,
     })
   })
 
