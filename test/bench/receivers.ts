@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process'
-import { access, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { findProgram, startChild } from '../../exporter/service/child.ts'
+import { debianProgram } from '../support/debian-program.ts'
 import { freePort } from '../support/port.ts'
 import type { TestServer } from '../support/server.ts'
 import { cpuSeconds, residentMegabytes } from './processes.ts'
@@ -136,24 +137,7 @@ async function startReceiver(options: ReceiverOptions): Promise<Receiver> {
 async function victoriaMetrics(): Promise<string> {
   const installed = await findProgram('victoria-metrics', process.env)
   if (installed !== undefined) return installed
-  const folder = join(root, 'node_modules', '.cache', 'victoria-metrics')
-  const program = join(folder, 'usr', 'bin', 'victoria-metrics')
-  const there = await access(program).then(
-    () => true,
-    () => false,
-  )
-  if (there) return program
-  const work = await mkdtemp(join(tmpdir(), 'joulebridge-apt-'))
-  try {
-    await run('apt-get', ['download', '-qq', 'victoria-metrics'], { cwd: work, timeout: 180_000 })
-    const file = (await readdir(work)).find((name) => name.endsWith('.deb'))
-    if (file === undefined) throw new Error('apt-get downloaded no package')
-    await mkdir(folder, { recursive: true })
-    await run('dpkg', ['-x', join(work, file), folder])
-    return program
-  } finally {
-    await rm(work, { recursive: true, force: true })
-  }
+  return await debianProgram({ packageName: 'victoria-metrics', program: 'victoria-metrics' })
 }
 
 /** Says which version is measured, as any claim has to. */

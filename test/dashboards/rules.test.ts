@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import { parse, stringify } from 'yaml'
 import { prometheusConfig } from '../../dashboards/prometheus.ts'
 import { findProgram } from '../../exporter/service/child.ts'
-import { requireNewerProgram } from '../support/newer-prometheus.ts'
+import { requireNewerProgram } from '../support/debian-program.ts'
 import { requireProgram } from '../support/prometheus.ts'
 
 import { selectedMetrics, shownMetrics } from '../support/rules-metrics.ts'

@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+
 /** The suite whose Prometheus speaks remote write 2.0, and whose vmagent compresses with zstd. */
 const suite = 'forky'
 
@@ -16,34 +17,55 @@ export function requireNewerPrometheus(context: Mocha.Context): Promise<string> 
   return requireNewerProgram(context, { packageName: 'prometheus', program: 'prometheus' })
 }
 
+export interface DebianProgram {
+  packageName: string
+  /** In /usr/bin. */
+  program: string
+}
+
 /**
- * The path of a program of a newer suite of Debian, unpacked beside the system and kept for the
- * next run. Where it cannot be had the test is skipped aloud, or fails where `CI` is set.
+ * The path of a program of a newer suite of Debian. The suite moves and its mirror may be out of
+ * reach: the test is skipped aloud then.
  */
 export async function requireNewerProgram(
   context: Mocha.Context,
-  { packageName, program }: { packageName: string; program: string },
+  wanted: DebianProgram,
 ): Promise<string> {
-  const cache = join(root, 'node_modules', '.cache', `newer-${packageName}`)
-  const path = join(cache, 'usr', 'bin', program)
   try {
-    if (!(await exists(path))) await fetchInto(cache, packageName)
-    await run(path, ['--version'])
-    return path
+    return await debianProgram(wanted, suite)
   } catch (error) {
     const title = context.test?.parent?.fullTitle()
-    if (process.env['CI']) throw error
-    process.stderr.write(`SKIPPED: no ${program} from Debian's ${suite}: ${title}: ${error}\n`)
+    process.stderr.write(
+      `SKIPPED: no ${wanted.program} from Debian's ${suite}: ${title}: ${error}\n`,
+    )
     return context.skip()
   }
 }
 
-async function fetchInto(folder: string, packageName: string): Promise<void> {
+/**
+ * The path of a program out of a package of the system's own Debian, or of another suite of it,
+ * unpacked beside the system and kept for the next run.
+ * @throws {Error} when the package cannot be had or its program does not run.
+ */
+export async function debianProgram(
+  { packageName, program }: DebianProgram,
+  fromSuite?: string,
+): Promise<string> {
+  const cache = join(root, 'node_modules', '.cache', `${fromSuite ?? 'system'}-${packageName}`)
+  const path = join(cache, 'usr', 'bin', program)
+  if (!(await exists(path))) await fetchInto(cache, packageName, fromSuite)
+  await run(path, ['--version'])
+  return path
+}
+
+async function fetchInto(folder: string, packageName: string, fromSuite?: string): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), 'joulebridge-apt-'))
   try {
-    const env = { ...process.env, APT_CONFIG: await writeAptConfig(work) }
-    const options = { cwd: work, env, timeout: 180_000 }
-    await run('apt-get', ['update', '-qq'], options)
+    const options = { cwd: work, env: process.env, timeout: 180_000 }
+    if (fromSuite !== undefined) {
+      options.env = { ...process.env, APT_CONFIG: await writeAptConfig(work, fromSuite) }
+      await run('apt-get', ['update', '-qq'], options)
+    }
     await run('apt-get', ['download', '-qq', packageName], options)
     const file = (await readdir(work)).find((name) => name.endsWith('.deb'))
     if (file === undefined) throw new Error('apt-get downloaded no package')
@@ -59,13 +81,13 @@ async function fetchInto(folder: string, packageName: string): Promise<void> {
 }
 
 /** A root of its own, so that the system's packages and lists stay as they are. */
-async function writeAptConfig(work: string): Promise<string> {
+async function writeAptConfig(work: string, fromSuite: string): Promise<string> {
   for (const folder of ['state/lists/partial', 'cache/archives/partial', 'etc/apt.conf.d']) {
     await mkdir(join(work, folder), { recursive: true })
   }
   await mkdir(join(work, 'etc/preferences.d'))
   await writeFile(join(work, 'state/status'), '')
-  await writeFile(join(work, 'etc/sources.list'), await sourceLine())
+  await writeFile(join(work, 'etc/sources.list'), await sourceLine(fromSuite))
   const { stdout: architecture } = await run('dpkg', ['--print-architecture'])
   const settings = {
     Dir: work,
@@ -85,14 +107,14 @@ async function writeAptConfig(work: string): Promise<string> {
   return join(work, 'apt.conf')
 }
 
-/** The newer suite on the mirror that the system itself uses, under the same key. */
-async function sourceLine(): Promise<string> {
+/** A suite on the mirror that the system itself uses, under the same key. */
+async function sourceLine(fromSuite: string): Promise<string> {
   for (const file of await sourceFiles()) {
     const text = await readFile(file, 'utf8')
     const mirror = /^(?:URIs:|deb(?: \[.*?\])?)\s+(\S+)/m.exec(text)?.[1]
     const key = /signed-by[:=]\s*([^\s\]]+)/i.exec(text)?.[1]
     if (mirror !== undefined) {
-      return `deb ${key === undefined ? '' : `[signed-by=${key}] `}${mirror} ${suite} main\n`
+      return `deb ${key === undefined ? '' : `[signed-by=${key}] `}${mirror} ${fromSuite} main\n`
     }
   }
   throw new Error('the system has no apt source')
