@@ -7,13 +7,14 @@ import { requireProgram, startPrometheus, type TestPrometheus } from '../support
 /** Device -> exporter -> Prometheus -> remote write -> PostgreSQL -> joules, all parts real. */
 describe('the chain through a real Prometheus', function realPrometheus() {
   this.timeout(300_000)
-  const began = Date.now()
+  let began: number
   let chain: Chain | undefined
   let prometheus: TestPrometheus | undefined
 
   before(async function bringUp() {
     const program = await requireProgram('prometheus', this)
     const { url } = await cloneDatabase()
+    began = Date.now()
     chain = await startChain({ databaseUrl: url, historyHours: 4, fastSeconds: 1 })
     prometheus = await startPrometheus(program, {
       exporter: hostOf(chain.exporter),
