@@ -5,6 +5,7 @@ import { startControl } from './control/main.ts'
 import { type RehearsalOptions, startRehearsal } from './control/rehearsal.ts'
 import { controlSection } from './control/settings.ts'
 import { startSite } from './control/site.ts'
+import { type Shard, shardSetting } from './exporter/inventory/shard.ts'
 import { deviceList } from './exporter/inventory/static.ts'
 import { startExporter } from './exporter/main.ts'
 import type { Service } from './exporter/service/http.ts'
@@ -41,6 +42,7 @@ interface ServiceFlags {
   'log.level'?: (typeof logLevels)[number]
   'log.format'?: (typeof logFormats)[number]
   'web.listenAddress'?: string
+  shard?: Shard
   checkConfig?: boolean
   migrateOnly?: boolean
 }
@@ -135,6 +137,9 @@ function addService(program: Command, name: string, service: ServiceDefinition):
     .addOption(new Option('--log.format <format>', 'format of the log').choices(logFormats))
     .addOption(checked('--web.listen-address <address>', 'host:port to listen on', listenAddress))
     .option('--check-config', 'only check the settings')
+  if (name === 'exporter') {
+    command.addOption(checked('--shard <i/n>', 'poll part i of n of the devices', shardSetting))
+  }
   if (name === 'remote-write') {
     command.option('--migrate-only', 'only bring the database schema up to date')
   }
@@ -186,6 +191,7 @@ async function settingsWith(flags: ServiceFlags, service: ServiceDefinition): Pr
   settings.log.format = flags['log.format'] ?? settings.log.format
   const { web } = settings[service.section]
   web.listenAddress = flags['web.listenAddress'] ?? web.listenAddress
+  settings.exporter.shard = flags.shard ?? settings.exporter.shard
   return settings
 }
 

@@ -30,7 +30,7 @@ export interface Components {
   resetNode(xname: string, reset: Reset, signal: AbortSignal): Promise<void>
   /** Whether a controller answers at all. @throws {RedfishError} */
   probe(controller: string, signal?: AbortSignal): Promise<void>
-  close(): void
+  close(): Promise<void>
 }
 
 export interface Reset {
@@ -68,8 +68,8 @@ export function createComponents(options: Options): Components {
     alone: (xname, command) => controllerAt(parentOf(xname)).alone(command),
     resetNode: (xname, reset, signal) => controllerAt(parentOf(xname)).reset(reset, signal),
     probe: (controller, signal) => controllerAt(controller).probe(signal),
-    close() {
-      for (const controller of controllers.values()) controller.close()
+    async close() {
+      await Promise.all([...controllers.values()].map((controller) => controller.close()))
     },
   }
 }
@@ -160,9 +160,8 @@ class Controller {
     await this.#clients.commands.send('POST', target, { ResetType: resetType }, signal)
   }
 
-  close(): void {
-    this.#clients.reads.close()
-    this.#clients.commands.close()
+  async close(): Promise<void> {
+    await Promise.all([this.#clients.reads.close(), this.#clients.commands.close()])
   }
 
   async #listSystems(signal?: AbortSignal): Promise<Map<number, string>> {

@@ -32,7 +32,7 @@ export async function startControl(
   const runner = new Runner({ pool, components, metrics, log, now, settings })
   const stop = async () => {
     await runner.close()
-    components.close()
+    await components.close()
     await pool.end()
   }
   const wake = () => runner.wake()

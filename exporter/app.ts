@@ -37,7 +37,13 @@ export function exporterApp({ devices, inBand, registry, log }: ExporterApp): Ex
     const device = findDevice(devices, request.query['target'])
     const module = parseModule(request.query['module'])
     const timeout = request.get('x-prometheus-scrape-timeout-seconds')
-    const readings = await device.probe(module, AbortSignal.timeout(deadlineMs(timeout)))
+    const left = new AbortController()
+    response.once('close', () => left.abort())
+    const readings = await device.probe(module, {
+      milliseconds: deadlineMs(timeout),
+      left: left.signal,
+    })
+    if (left.signal.aborted) return
     await sendMetrics(request, response, async (openMetrics) => {
       const text = exposition([renderer.text(readings)], openMetrics)
       return openMetrics ? text + openMetricsEnd : text
@@ -64,6 +70,8 @@ function discovered({ device, kind }: PolledDevice, address: string) {
       instance: xname,
       __meta_joulebridge_xname: xname,
       __meta_joulebridge_cabinet: /^x\d+/.exec(xname)?.[0] ?? '',
+      __meta_joulebridge_chassis: /^x\d+c\d+/.exec(xname)?.[0] ?? '',
+      __meta_joulebridge_slot: /^x\d+c\d+[sr]\d+/.exec(xname)?.[0] ?? '',
       __meta_joulebridge_kind: kind ?? '',
     },
   }

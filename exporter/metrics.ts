@@ -1,3 +1,4 @@
+import { healthMetrics } from './health-metrics.ts'
 import { common, counter, gauge, type Metric, stateset } from './metric.ts'
 import { pduMetrics } from './pdu-metrics.ts'
 
@@ -78,6 +79,12 @@ const readingMetrics = [
     [...common, 'side'],
   ),
   gauge(
+    'cray_chassis_conversion_efficiency_ratio',
+    'Derived: DC output of a chassis as a share of its AC input, both cray_chassis_power_watts, ' +
+      'absent while one of them is.',
+    common,
+  ),
+  gauge(
     'cray_rectifier_current_amperes',
     'Current of a rectifier; Redfish Chassis/Enclosure/Sensors/RectifierN*Current, A.',
     [...common, 'rectifier', 'side', 'line'],
@@ -151,6 +158,7 @@ const readingMetrics = [
     ...common,
     'state',
   ]),
+  ...healthMetrics,
   gauge(
     'cray_server_power_watts',
     'Power of a server; Redfish Chassis/*/Power PowerControl[].PowerConsumedWatts, else ' +
@@ -306,11 +314,31 @@ const pollMetrics = [
     'Unix time of the last poll that the device answered: the age of what is shown of it.',
     device,
   ),
-  counter('cray_device_requests_total', 'Requests sent to the device.', device),
+  counter(
+    'cray_device_requests_total',
+    'Requests sent to the device and answered or failed, but for logins to sessions.',
+    device,
+  ),
   counter(
     'cray_device_errors_total',
     'Requests that failed: unreachable, timeout, unauthorized, unsupported or malformed.',
     [...device, 'reason'],
+  ),
+  gauge(
+    'cray_device_certificate_expiry_timestamp_seconds',
+    'Unix time at which the certificate ends that the device showed last, trusted or not.',
+    device,
+  ),
+  gauge(
+    'cray_device_login_refused',
+    'Whether the device refused the password that it got last (HTTP 401). After two refusals in ' +
+      'a row it gets the same one again only after 5 minutes, then after up to 30.',
+    device,
+  ),
+  counter(
+    'cray_device_sessions_total',
+    'Redfish sessions opened on the device; only where the settings ask for them.',
+    device,
   ),
 ] as const
 
@@ -326,18 +354,21 @@ export const metrics: readonly (Metric & { name: MetricName })[] = [
 ]
 
 /**
- * One reading per state, 1 for `state` and 0 for the others of `states`; a state that is not
- * among them is shown too.
+ * One reading per state, 1 for `state` and 0 for the others of `states`. A state that is not among
+ * them is shown too if it is one of `known`, and as `Other` if not: a device cannot add states of
+ * its own.
  */
 export function stateReadings(
   metric: MetricName,
   labels: Record<string, string>,
   state: string,
   states: readonly string[],
+  known: readonly string[] = [],
 ): Reading[] {
-  return [...new Set([...states, state])].map((each) => ({
+  const shown = states.includes(state) || known.includes(state) ? state : 'Other'
+  return [...new Set([...states, shown])].map((each) => ({
     metric,
     labels: { ...labels, state: each },
-    value: each === state ? 1 : 0,
+    value: each === shown ? 1 : 0,
   }))
 }

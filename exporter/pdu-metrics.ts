@@ -50,6 +50,13 @@ export const pduMetrics = [
       'RackPDUs/*/Sensors/* and Metrics, % x 0.01.',
     [...common, 'probe', 'name'],
   ),
+  gauge(
+    'cray_pdu_dew_point_celsius',
+    'Derived: dew point at a probe, from its cray_pdu_temperature_celsius and ' +
+      "cray_pdu_humidity_ratio by Magnus' formula (WMO-No. 8: 17.62, 243.12 Cel), within 0.1 Cel " +
+      'of that air; absent while one of them is.',
+    [...common, 'probe'],
+  ),
 ] as const
 
 /** What outlets and circuits of a PDU measure. */

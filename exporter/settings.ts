@@ -1,8 +1,12 @@
 import { z } from 'zod'
+import { deviceFileSettings } from './inventory/file.ts'
+import { hsmSettings } from './inventory/hsm.ts'
+import { shardSetting } from './inventory/shard.ts'
 import { credentialSettings, type Device, xname } from './inventory/static.ts'
 import { parseXname } from './inventory/xname.ts'
 import type { LogSettings } from './service/log.ts'
 import { listenAddress, seconds } from './service/settings.ts'
+import { pushSettings } from './telemetry/push.ts'
 
 /** The section `exporter` of the settings file, with its defaults. */
 export const exporterSection = z
@@ -30,6 +34,14 @@ export const exporterSection = z
         xname: xname.refine(isNode, 'expected the xname of a node such as x1000c0s0b0n0'),
       })
       .optional(),
+    /** Devices besides those of `devices`; they may come and go while this runs. */
+    discovery: z
+      .strictObject({ file: deviceFileSettings.optional(), hsm: hsmSettings.optional() })
+      .prefault({}),
+    /** `2/4`: poll the second of four parts of all devices. */
+    shard: shardSetting.optional(),
+    /** Telemetry that devices push; off unless they are told where to. */
+    push: pushSettings,
     credentials: z.array(credentialSettings).default([]),
     /** Remote write without a Prometheus; off unless a URL is given. */
     forward: z

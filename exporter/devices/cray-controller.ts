@@ -9,16 +9,22 @@ import {
 } from '../redfish/collection.ts'
 import { linkAt, textAt } from '../redfish/parse.ts'
 import type { Collector, Plan } from './collector.ts'
-import { crayPlace } from './cray-place.ts'
+import { type CrayPlace, crayPlace } from './cray-place.ts'
 import { isFastSensor, sensorReadings } from './cray-sensors.ts'
-import { alarmReadings, controlReadings, oldLimitReadings } from './cray-state.ts'
+import {
+  alarmReadings,
+  controlReadings,
+  oldLimitReadings,
+  triggeredReadings,
+} from './cray-state.ts'
+import { partReadings } from './health.ts'
 import { powerStateReadings } from './power-state.ts'
 
 /**
  * The controllers of Cray EX hardware, one firmware family: chassis (CMM), node (nC of any blade)
  * and switch (sC). All their values are sensors, one GET each. The old `Power` and `Thermal` of
- * the same chassis are left alone, but for limits: they fill in thresholds for sensors that were
- * never read.
+ * the same chassis are left alone, but for limits and the names of rectifiers: they fill in
+ * thresholds for sensors that were never read.
  */
 export const crayController: Collector = {
   kind: 'cray-controller',
@@ -38,9 +44,12 @@ async function plan(get: Get): Promise<Plan> {
     sensors.push(...members)
     slow.push(...(await limitPaths(path, chassis, get)))
     slow.push(...(await collectionIfAny(linkAt(chassis, 'Oem', 'Alarms'), get)))
-    if (hasPowerState(path, chassis)) slow.push(path)
+    if (chassis !== undefined) slow.push(path)
+    const rectifiers = textAt(chassis, 'Model') === 'CMM' ? linkAt(chassis, 'Power') : undefined
+    if (rectifiers !== undefined) slow.push(rectifiers)
   }
   slow.push(...(await collectionIfAny('/redfish/v1/Systems', get)))
+  slow.push(...(await collectionIfAny('/redfish/v1/Managers', get)))
   const fast = sensors.filter(isFastSensor)
   slow.push(...sensors.filter((path) => !isFastSensor(path)))
   return { fast: fast.length > 0 ? fast : ['/redfish/v1'], slow, once }
@@ -54,11 +63,6 @@ async function limitPaths(path: string, chassis: unknown, get: Get): Promise<str
   return power !== undefined && /\/Node\d+$/.test(path) ? [power] : []
 }
 
-/** A NIC card has one too, but no name of its own. */
-function hasPowerState(path: string, chassis: unknown): boolean {
-  return textAt(chassis, 'PowerState') !== undefined && !/\/Mezz\d+$/.test(path)
-}
-
 function readings(
   device: Pick<Device, 'xname'>,
   resources: ReadonlyMap<string, unknown>,
@@ -68,12 +72,29 @@ function readings(
     const [, chassis, part = ''] = componentPath.exec(path) ?? []
     if (chassis === undefined) continue
     const labels = crayPlace(device.xname, chassis)
-    if (part === '') found.push(...powerStateReadings(labels, body))
+    if (part === '') found.push(...componentReadings(labels, chassis, body))
     else if (part === '/Power') found.push(...oldLimitReadings(labels, body))
     else if (part.startsWith('/Controls/')) found.push(...controlReadings(labels, body))
     else if (part.startsWith('/Oem/Alarms/')) found.push(...alarmReadings(labels, body))
   }
-  return found
+  return [
+    ...found,
+    ...partReadings(resources, (path, member) => placeOfPart(device.xname, path, member)),
+  ]
+}
+
+/** A NIC card has a power state too, but no name of its own. */
+function componentReadings(labels: CrayPlace, chassis: string, body: unknown): Reading[] {
+  const power = /^Mezz\d+$/.test(chassis) ? [] : powerStateReadings(labels, body)
+  return [...power, ...triggeredReadings(labels, body)]
+}
+
+/** A manager is the controller itself; a CMM's supplies are its rectifiers (`Rectifier 0`). */
+function placeOfPart(bmc: string, path: string, member = ''): CrayPlace {
+  const chassis = componentPath.exec(path)?.[1]
+  return chassis === undefined
+    ? { xname: bmc, bmc, source: 'redfish' }
+    : crayPlace(bmc, chassis, member.replace(' ', ''))
 }
 
 /** A chassis or system, and what lies within it. */

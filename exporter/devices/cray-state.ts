@@ -1,13 +1,21 @@
 import { type Reading, stateReadings } from '../metrics.ts'
 import { fieldAt, listAt, numberAt, numericTextAt, textAt } from '../redfish/parse.ts'
 
-/** A leak alarm. Only `Armed`, its state of rest, is documented; others are shown as they come. */
+/** A leak alarm. Only `Armed`, its state of rest, is documented; another is shown as it comes. */
 export function alarmReadings(labels: Record<string, string>, body: unknown): Reading[] {
   const state = textAt(body, 'AlarmState')
   const alarm = textAt(body, 'Id')
   if (state === undefined || alarm === undefined) return []
   const severity = textAt(body, 'Severity') ?? 'Unknown'
-  return stateReadings('cray_leak_alarm_state', { ...labels, alarm, severity }, state, ['Armed'])
+  const own = { ...labels, alarm, severity }
+  return stateReadings('cray_leak_alarm_state', own, state, ['Armed'], [state])
+}
+
+/** How many alarms the controller itself lists: on EX4252 the alarms answer only errors. */
+export function triggeredReadings(labels: Record<string, string>, body: unknown): Reading[] {
+  const triggered = fieldAt(body, 'Oem', 'TriggeredAlarms')
+  if (!Array.isArray(triggered)) return []
+  return [{ metric: 'cray_triggered_alarms', labels, value: triggered.length }]
 }
 
 /**

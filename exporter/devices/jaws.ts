@@ -3,6 +3,7 @@ import { type MetricName, type Reading, stateReadings } from '../metrics.ts'
 import { listAt, numberAt, textAt } from '../redfish/parse.ts'
 import { inBaseUnits } from '../redfish/units.ts'
 import type { Collector } from './collector.ts'
+import { componentInfo, healths } from './health.ts'
 import { outletNumbers, pduNumber } from './pdu-place.ts'
 
 /**
@@ -19,6 +20,7 @@ export const jaws: Collector = {
       '/jaws/monitor/branches',
       '/jaws/monitor/sensors/temp',
       '/jaws/monitor/sensors/humidity',
+      '/jaws/config/info/units',
     ],
     once: ['/jaws/monitor/units'],
   }),
@@ -88,10 +90,13 @@ function readings(
       if (id === undefined) continue
       const labels = labelsOf(element, label, id, { xname: xnameOf(label, id), bmc: xname })
       found.push(...fieldReadings(element, fields, labels))
+      found.push(...healthReadings(element, path, labels))
       if (label === 'outlet') found.push(...outletState(element, labels))
     }
   }
-  return [...found, withoutReading(xname, resources)]
+  const units = listAt(resources.get('/jaws/config/info/units'))
+  const infos = units.flatMap((unit) => unitInfo(unit, xname, xnameOf))
+  return [...found, ...infos, ...withoutReading(xname, resources)]
 }
 
 /** Which PDU, or outlet of a PDU, an id of each list belongs to. */
@@ -131,17 +136,56 @@ function fieldReadings(
 function outletState(element: unknown, labels: Record<string, string>): Reading[] {
   const state = textAt(element, 'state')
   if (state === undefined) return []
-  return stateReadings('cray_pdu_outlet_state', labels, state, ['On', 'Off'])
+  return stateReadings('cray_pdu_outlet_state', labels, state, ['On', 'Off'], rareStates)
+}
+
+const rareStates = ['Reboot', 'Shutdown', 'Unknown']
+
+/** Words for a status are sorted as HPE's translation layer does; other words are `Other`. */
+function healthReadings(element: unknown, path: string, labels: Record<string, string>): Reading[] {
+  const status = textAt(element, 'status')
+  if (status === undefined || isMissing(element)) return []
+  const health = healthOf.find(([word]) => word.test(status))?.[1] ?? status
+  const { xname = '', bmc = '', source = '' } = labels
+  const resource = `${path.replace('/jaws/monitor/', '')}/${textAt(element, 'id')}`
+  return stateReadings('cray_health_state', { xname, bmc, source, resource }, health, healths)
+}
+
+const healthOf: readonly [RegExp, string][] = [
+  [/alarm/i, 'Critical'],
+  [/warning/i, 'Warning'],
+  [/normal/i, 'OK'],
+]
+
+function unitInfo(
+  unit: unknown,
+  bmc: string,
+  xnameOf: (label: string, id: string) => string,
+): Reading[] {
+  const id = textAt(unit, 'id')
+  if (id === undefined) return []
+  const labels = { xname: xnameOf('unit', id), bmc, source: 'jaws', resource: `units/${id}` }
+  return componentInfo(labels, {
+    model: textAt(unit, 'model_number'),
+    serial: textAt(unit, 'product_serial_number'),
+  })
 }
 
 /** A place for a probe is listed even when none is plugged in, without a value. */
-function withoutReading(xname: string, resources: ReadonlyMap<string, unknown>): Reading {
+function isMissing(element: unknown): boolean {
+  return /^not\s?found$/i.test(textAt(element, 'status') ?? '')
+}
+
+function withoutReading(xname: string, resources: ReadonlyMap<string, unknown>): Reading[] {
   const probes = lists.filter(({ label }) => label === 'probe')
-  const value = probes.flatMap(({ path, fields }) =>
+  const silent = probes.flatMap(({ path, fields }) =>
     listAt(resources.get(path)).filter((element) =>
       fields.every(([name]) => numberAt(element, name) === undefined),
     ),
-  ).length
-  const labels = { xname, bmc: xname, source: 'jaws', reason: 'absent' }
-  return { metric: 'cray_sensors_without_reading', labels, value }
+  )
+  const absent = silent.filter(isMissing).length
+  return Object.entries({ absent, no_reading: silent.length - absent }).map(([reason, value]) => {
+    const labels = { xname, bmc: xname, source: 'jaws', reason }
+    return { metric: 'cray_sensors_without_reading', labels, value }
+  })
 }

@@ -1,3 +1,4 @@
+import { derivedReadings } from '../derived/derived.ts'
 import type { Device, DeviceKind } from '../inventory/static.ts'
 import { parseXname } from '../inventory/xname.ts'
 import { collectionIfAny, type Get, ifAny } from '../redfish/collection.ts'
@@ -13,6 +14,7 @@ import { jaws } from './jaws.ts'
 import { openbmc } from './openbmc.ts'
 import { rackPdu, rackPdus } from './rack-pdu.ts'
 import { rts } from './rts.ts'
+import { safeReadings } from './safe-readings.ts'
 import { standard } from './standard.ts'
 
 export type { Get } from '../redfish/collection.ts'
@@ -40,7 +42,18 @@ export async function collectorFor(
   device: Pick<Device, 'xname' | 'kind'>,
   get: Get,
 ): Promise<Collector> {
-  return collectors[device.kind ?? (await kindOf(device.xname, get))]
+  return complete(collectors[device.kind ?? (await kindOf(device.xname, get))])
+}
+
+/** With what follows from its readings, and without what would spoil the output. */
+function complete(collector: Collector): Collector {
+  return {
+    ...collector,
+    readings: (device, resources) => {
+      const found = safeReadings(collector.readings(device, resources))
+      return [...found, ...derivedReadings(found)]
+    },
+  }
 }
 
 async function kindOf(xname: string, get: Get): Promise<DeviceKind> {

@@ -5,7 +5,9 @@ import { fieldAt, textAt } from '../redfish/parse.ts'
 import { parseSensor, type Sensor } from '../redfish/sensor.ts'
 import { inBaseUnits, type Quantity } from '../redfish/units.ts'
 import { anySensorReadings } from './any-sensor.ts'
+import { partReadings } from './health.ts'
 import { outletNumbers } from './pdu-place.ts'
+import { powerStates } from './power-state.ts'
 
 type Resources = ReadonlyMap<string, unknown>
 type Labels = Record<string, string>
@@ -43,7 +45,7 @@ export function rackPduReadings(
     if (id === '') return []
     if (part !== undefined) {
       const own = part === 'branch' && list !== 'Branches' ? `${list}/${id}` : id
-      return partReadings(part, { ...labels, [part]: own }, body, energyFactor)
+      return circuitReadings(part, { ...labels, [part]: own }, body, energyFactor)
     }
     if (list !== 'Sensors' || copied.has(path)) return []
     const sensor = parseSensor(body, path)
@@ -54,7 +56,11 @@ export function rackPduReadings(
   const counts = Object.entries(without).map(([reason, value]) => {
     return { metric: 'cray_sensors_without_reading', labels: { ...labels, reason }, value } as const
   })
-  return [...found, ...counts]
+  const parts = partReadings(resources, (path) => {
+    const [pdu = '', list = ''] = partsOf(path)
+    return { xname: place(pdu, list, path), bmc, source: 'redfish' }
+  })
+  return [...found, ...counts, ...parts]
 }
 
 /** A chassis stands for the first PDU: it has probes, but no outlets. */
@@ -119,7 +125,7 @@ const fields: readonly Field[] = [
   },
 ]
 
-function partReadings(
+function circuitReadings(
   part: Part,
   labels: Labels,
   body: unknown,
@@ -204,7 +210,7 @@ function excerptReadings({ metric, labels, suffix }: Target, excerpt?: Excerpt):
 function outletState(labels: Labels, body: unknown): Reading[] {
   const state = textAt(body, 'PowerState')
   if (state === undefined) return []
-  return stateReadings('cray_pdu_outlet_state', labels, state, ['On', 'Off'])
+  return stateReadings('cray_pdu_outlet_state', labels, state, ['On', 'Off'], powerStates)
 }
 
 /** `Metrics` of a PDU: its own totals, and its own probe. */

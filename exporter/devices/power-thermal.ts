@@ -142,7 +142,7 @@ function isAbsent(member: unknown): boolean {
 }
 
 /** `MemberId`, text or number, else the end of the member's own link. */
-function memberId(member: unknown): string {
+export function memberId(member: unknown): string {
   const id = fieldAt(member, 'MemberId')
   if (typeof id === 'number') return String(id)
   return textAt(member, 'MemberId') ?? textAt(member, '@odata.id')?.split('/').at(-1) ?? '0'

@@ -28,6 +28,7 @@ async function plan(get: Get): Promise<Plan> {
   const once = [rackPdus]
   for (const path of await collection(rackPdus, get)) {
     const pdu = await ifAny(get(path))
+    if (pdu !== undefined) found.slow.push(path)
     const metrics = linkAt(pdu, 'Metrics')
     if (metrics !== undefined) found.fast.push(metrics)
     for (const name of ['Mains', 'Outlets', 'Branches', 'Feeders', 'Subfeeds']) {

@@ -21,6 +21,7 @@ export interface Wanted {
 export async function planChassis(path: string, get: Get, wanted: Wanted): Promise<void> {
   const chassis = await ifAny(get(path))
   const bare = chassis === undefined
+  if (!bare) wanted.slow.push(path)
   add(wanted.fast, linkAt(chassis, 'Power') ?? (bare ? `${path}/Power` : undefined))
   add(wanted.slow, linkAt(chassis, 'Thermal') ?? (bare ? `${path}/Thermal` : undefined))
   add(wanted.fast, linkAt(chassis, 'EnvironmentMetrics'))
@@ -28,6 +29,11 @@ export async function planChassis(path: string, get: Get, wanted: Wanted): Promi
   await planCooling(linkAt(chassis, 'ThermalSubsystem'), get, wanted)
   await planSensors(linkAt(chassis, 'Sensors'), get, wanted)
   wanted.slow.push(...(await collectionIfAny(linkAt(chassis, 'Controls'), get)))
+}
+
+/** The controllers themselves: what they are, and whether they are well. */
+export async function planManagers(get: Get, wanted: Wanted): Promise<void> {
+  wanted.slow.push(...(await collectionIfAny('/redfish/v1/Managers', get)))
 }
 
 /** Power states, and what processors and accelerators measure of themselves. */
@@ -59,7 +65,9 @@ async function planSupplies(path: string | undefined, get: Get, wanted: Wanted):
   if (path === undefined) return
   const subsystem = await ifAny(get(path))
   for (const supply of await collectionIfAny(linkAt(subsystem, 'PowerSupplies'), get)) {
-    add(wanted.fast, linkAt(await ifAny(get(supply)), 'Metrics'))
+    const body = await ifAny(get(supply))
+    add(wanted.fast, linkAt(body, 'Metrics'))
+    if (body !== undefined) wanted.slow.push(supply)
   }
 }
 

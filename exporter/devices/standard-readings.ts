@@ -2,6 +2,7 @@ import type { Reading } from '../metrics.ts'
 import { excerptSources } from '../redfish/excerpt.ts'
 import { parseSensor, type Sensor } from '../redfish/sensor.ts'
 import { anySensorReadings } from './any-sensor.ts'
+import { partReadings } from './health.ts'
 import { powerStateReadings } from './power-state.ts'
 import { plainName, powerThermalReadings } from './power-thermal.ts'
 import { serverLabels } from './server-place.ts'
@@ -39,7 +40,16 @@ export function standardReadings(bmc: string, all: Resources, mainChassis?: stri
   const counts = Object.entries(without).map(([reason, value]) => {
     return { metric: 'cray_sensors_without_reading', labels: { ...labels, reason }, value } as const
   })
-  return [...found, ...systems, ...counts]
+  const nodes = nodesOf(all)
+  const parts = partReadings(all, (path) => placeOfPart(bmc, path, nodes))
+  return [...found, ...systems, ...counts, ...parts]
+}
+
+/** A manager is the controller; what no system has as its own belongs to the first node. */
+function placeOfPart(bmc: string, path: string, nodes: readonly string[]): Labels {
+  if (path.startsWith('/redfish/v1/Managers/')) return { ...serverLabels(bmc), xname: bmc }
+  const system = path.startsWith(`${systems}/`) ? path.split('/')[4] : undefined
+  return serverLabels(bmc, Math.max(0, nodes.indexOf(system ?? '')))
 }
 
 interface Chassis {
@@ -115,16 +125,23 @@ function endOf(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1)
 }
 
-/** Systems in the order of their paths are the nodes of the controller. */
 function systemReadings(bmc: string, all: Resources, isNew: IsNew): Reading[] {
-  const paths = [...all.keys()].filter((path) => path.startsWith(`${systems}/`)).sort()
-  const nodes = [...new Set(paths.map((path) => path.slice(systems.length + 1).split('/')[0]))]
-  return paths.flatMap((path) => {
-    const [system, , processor] = path.slice(systems.length + 1).split('/')
+  const nodes = nodesOf(all)
+  return systemPaths(all).flatMap((path) => {
+    const [system = '', , processor] = path.slice(systems.length + 1).split('/')
     const labels = serverLabels(bmc, nodes.indexOf(system))
     if (processor === undefined) return powerStateReadings(labels, all.get(path))
     return processorReadings({ ...labels, processor }, all.get(path), isNew)
   })
+}
+
+/** Systems in the order of their paths are the nodes of the controller. */
+function nodesOf(all: Resources): string[] {
+  return [...new Set(systemPaths(all).map((path) => path.split('/')[4] ?? ''))]
+}
+
+function systemPaths(all: Resources): string[] {
+  return [...all.keys()].filter((path) => path.startsWith(`${systems}/`)).sort()
 }
 
 const systems = '/redfish/v1/Systems'

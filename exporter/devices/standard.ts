@@ -1,7 +1,7 @@
 import type { DeviceKind } from '../inventory/static.ts'
 import { collection, type Get } from '../redfish/collection.ts'
 import type { Collector, Plan } from './collector.ts'
-import { planChassis, planSystems, type Wanted } from './standard-plan.ts'
+import { planChassis, planManagers, planSystems, type Wanted } from './standard-plan.ts'
 import { standardReadings } from './standard-readings.ts'
 
 /** Any device that speaks Redfish: what the standard schemas say of each of its chassis. */
@@ -26,6 +26,7 @@ export async function standardPlan(chassis: readonly string[], get: Get): Promis
   const wanted: Wanted = { fast: [], slow: [] }
   for (const path of chassis) await planChassis(path, get, wanted)
   await planSystems(get, wanted)
+  await planManagers(get, wanted)
   const fast = unique(wanted.fast)
   const slow = unique(wanted.slow).filter((path) => !fast.includes(path))
   return { fast: fast.length > 0 ? fast : ['/redfish/v1'], slow }

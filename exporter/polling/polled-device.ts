@@ -1,14 +1,19 @@
+import { setMaxListeners } from 'node:events'
 import { type Collector, collectorFor, type Plan } from '../devices/kinds.ts'
 import type { Device, DeviceKind } from '../inventory/static.ts'
 import type { Reading } from '../metrics.ts'
 import type { RedfishClient } from '../redfish/client.ts'
 import type { Get } from '../redfish/collection.ts'
 import { RedfishError } from '../redfish/error.ts'
+import { withDeadline } from '../service/deadline.ts'
 import type { Logger } from '../service/log.ts'
+import type { PushedSample } from '../telemetry/events.ts'
+import { Merge, type Merged } from '../telemetry/merge.ts'
 import { Resources } from './resources.ts'
 import { fetchAll } from './round.ts'
+import { SharedRuns } from './shared.ts'
 import { Spacing } from './spacing.ts'
-import { counting, newTally, type Status, statusReadings } from './status.ts'
+import { connectionReadings, counting, newTally, type Status, statusReadings } from './status.ts'
 
 export interface PolledDeviceOptions {
   device: Device
@@ -30,6 +35,8 @@ interface Known {
   plan: Plan
   atOnce: number
   plannedAt: number
+  /** What the plan polls again and again. */
+  paths: readonly string[]
 }
 
 /** One device that is polled: what it is, what it said last, how it does. */
@@ -42,7 +49,7 @@ export class PolledDevice {
   readonly #tally = newTally()
   readonly #spacing = new Spacing()
   readonly #get: Get
-  readonly #probes = new Map<string, Promise<Reading[]>>()
+  readonly #probes = new SharedRuns<Reading[]>()
   /** The last poll's error, if it was that the login is wrong: a probe must not try it too. */
   #refused: RedfishError | undefined
   #known: Known | undefined
@@ -50,6 +57,9 @@ export class PolledDevice {
   #readings: readonly Reading[] | undefined
   #slow: Promise<void> | undefined
   #slowStartedAt = Number.NEGATIVE_INFINITY
+  readonly #merge = new Merge()
+  #heardAt = Number.NEGATIVE_INFINITY
+  #silentAfterMs = 0
 
   constructor(options: PolledDeviceOptions) {
     this.device = options.device
@@ -71,8 +81,45 @@ export class PolledDevice {
     this.#readings ??= [
       ...(this.#known?.collector.readings(this.device, this.#resources.bodies()) ?? []),
       ...statusReadings(this.device.xname, this.#tally, this.#status),
+      ...connectionReadings(this.device.xname, this.#options.client.state()),
     ]
     return this.#readings
+  }
+
+  /**
+   * Takes in what it pushed at `receivedAt`; undefined while it is not known what it has. What is
+   * pushed is not polled, until it has been silent for `silentAfterSeconds`.
+   */
+  hear(
+    samples: readonly PushedSample[],
+    { receivedAt, silentAfterSeconds }: { receivedAt: Date; silentAfterSeconds: number },
+  ): Merged | undefined {
+    if (this.#known === undefined) return undefined
+    const { collector, paths } = this.#known
+    const known = { xname: this.device.xname, collector, paths, resources: this.#resources }
+    const merged = this.#merge.take(samples, known, receivedAt.getTime())
+    if (merged.readings.length === 0) return merged
+    this.#heardAt = receivedAt.getTime()
+    this.#silentAfterMs = silentAfterSeconds * 1000
+    this.#readings = undefined
+    return merged
+  }
+
+  /** Whether it pushes at present. */
+  get speaks(): boolean {
+    return Date.now() - this.#heardAt < this.#silentAfterMs
+  }
+
+  /** Requests to it apart from its polls, counted with them. */
+  get requests(): Pick<RedfishClient, 'get' | 'send'> {
+    const { client } = this.#options
+    return {
+      get: this.#get,
+      send: (...request) => {
+        this.#tally.requests++
+        return client.send(...request)
+      },
+    }
   }
 
   /** Asks for power and energy, and looks after the rest when that is due. */
@@ -86,19 +133,22 @@ export class PolledDevice {
     if (fault === undefined) this.#startSlow()
   }
 
-  /** Asks the device now, apart from its polls; those who ask the same meanwhile share it. */
-  probe(module: 'all' | 'power', signal: AbortSignal): Promise<Reading[]> {
-    const running = this.#probes.get(module)
-    if (running) return running
-    const probe = this.#probe(module, signal).finally(() => this.#probes.delete(module))
-    this.#probes.set(module, probe)
-    return probe
+  /**
+   * Asks the device now, apart from its polls, for at most `milliseconds`; those who ask the same
+   * meanwhile share it. When all of them have `left`, it is given up.
+   */
+  probe(
+    module: 'all' | 'power',
+    { milliseconds, left }: { milliseconds: number; left: AbortSignal },
+  ): Promise<Reading[]> {
+    return this.#probes.run(module, left, (givenUp) =>
+      withDeadline(milliseconds, [givenUp], (signal) => this.#probe(module, signal)),
+    )
   }
 
   /** Ends what is in flight and waits for it. */
   async close(): Promise<void> {
-    this.#options.client.close()
-    await this.#slow
+    await Promise.all([this.#options.client.close(), this.#slow])
   }
 
   #spaced(get: Get): Get {
@@ -109,9 +159,17 @@ export class PolledDevice {
     return await faultOf(async () => {
       const { plan, atOnce } = await this.#look()
       const options = { get: this.#get, atOnce, resources: this.#resources }
-      const { answered, fault } = await fetchAll(plan.fast, options)
+      const due = this.#due(plan.fast, this.#silentAfterMs)
+      if (due.length === 0) return undefined
+      const { answered, fault } = await fetchAll(due, options)
       return answered > 0 ? undefined : fault
     })
+  }
+
+  /** All but what the device pushes. */
+  #due(paths: readonly string[], withinMs: number): readonly string[] {
+    const now = Date.now()
+    return paths.filter((path) => !this.#resources.isHeard(path, withinMs, now))
   }
 
   /** What the device is and has, looked up anew each hour. */
@@ -132,7 +190,8 @@ export class PolledDevice {
     const plan = await collector.plan(get)
     const atOnce = Math.min(this.#options.perDevice, collector.requestsAtOnce ?? Infinity)
     this.#options.client.allow(atOnce)
-    return { collector, plan, atOnce, plannedAt: Date.now() }
+    const paths = [...plan.fast, ...plan.slow]
+    return { collector, plan, atOnce, plannedAt: Date.now(), paths }
   }
 
   #statusAfter(startedAt: number, fault: RedfishError | undefined): Status {
@@ -159,7 +218,7 @@ export class PolledDevice {
     this.failures.inARow++
     this.failures.unauthorized = error.kind === 'unauthorized'
     this.#refused = this.failures.unauthorized ? error : undefined
-    if (this.failures.inARow < failuresToForget) return
+    if (this.failures.inARow < failuresToForget || this.speaks) return
     this.#resources.clear()
     this.#known = undefined
   }
@@ -182,12 +241,15 @@ export class PolledDevice {
 
   async #pollSlow({ plan, atOnce }: Known): Promise<void> {
     const options = { get: this.#get, atOnce: Math.max(1, atOnce - 1), resources: this.#resources }
-    const { fault } = await fetchAll(plan.slow, options)
+    const withinMs = Math.max(this.#options.slowSeconds * 1000, this.#silentAfterMs)
+    const { fault } = await fetchAll(this.#due(plan.slow, withinMs), options)
     if (fault) this.#options.log.debug({ xname: this.device.xname, error: fault }, 'part missing')
   }
 
   async #probe(module: 'all' | 'power', signal: AbortSignal): Promise<Reading[]> {
     const startedAt = Date.now()
+    // Every request in flight listens to it.
+    setMaxListeners(0, signal)
     const resources = new Resources()
     const get = this.#spaced((path) => this.#options.client.get(path, signal))
     let collector: Collector | undefined
@@ -205,6 +267,7 @@ export class PolledDevice {
     return [
       ...(collector?.readings(this.device, resources.bodies()) ?? []),
       ...statusReadings(this.device.xname, this.#tally, status),
+      ...connectionReadings(this.device.xname, this.#options.client.state()),
     ]
   }
 }

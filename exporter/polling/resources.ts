@@ -1,36 +1,90 @@
+import { fieldAt } from '../redfish/parse.ts'
+
 /** A resource is shown until this many polls in a row have missed it. */
 export const mostMisses = 3
 
-interface Kept {
+/** So long at most a newer reading keeps out an older one: a device's clock may be set back. */
+const newerForMs = 60_000
+
+export interface Kept {
   body: unknown
-  misses: number
+  polledAt: number
 }
 
-/** The last answers of one device, by path. */
-export class Resources {
-  readonly #kept = new Map<string, Kept>()
+interface Held extends Kept {
+  misses: number
+  /** When a reading of it was last pushed. */
+  heardAt: number
+}
 
-  store(path: string, body: unknown): void {
-    this.#kept.set(path, { body, misses: 0 })
+/** The last answers of one device, by path; readings that it pushed stand in them. */
+export class Resources {
+  readonly #held = new Map<string, Held>()
+
+  /** A polled resource; an older reading than the pushed one does not replace that. */
+  store(path: string, body: unknown, now = Date.now()): void {
+    const held = this.#held.get(path)
+    const heardAt = held?.heardAt ?? Number.NEGATIVE_INFINITY
+    const older = now - heardAt < newerForMs && readingMs(body) < readingMs(held?.body)
+    const shown = older ? withReading(body, held?.body) : body
+    this.#held.set(path, { body: shown, polledAt: now, misses: 0, heardAt })
+  }
+
+  /** A pushed reading of a sensor that has been polled, unless what is there is newer. */
+  hear(path: string, reading: { value: number; deviceMs: number }, now: number): void {
+    const held = this.#held.get(path)
+    if (held === undefined) return
+    const { value, deviceMs } = reading
+    const since = Math.max(held.polledAt, held.heardAt)
+    held.misses = 0
+    held.heardAt = now
+    if (readingMs(held.body) > deviceMs && now - since < newerForMs) return
+    const pushed = { Reading: value, ReadingTime: new Date(deviceMs).toISOString() }
+    held.body = withReading(held.body, pushed)
+  }
+
+  /** Whether it was pushed within the last `withinMs`, and polled within ten minutes. */
+  isHeard(path: string, withinMs: number, now: number): boolean {
+    const held = this.#held.get(path)
+    if (held === undefined) return false
+    return now - held.heardAt < withinMs && now - held.polledAt < pollHeardMs
   }
 
   miss(path: string): void {
-    const kept = this.#kept.get(path)
-    if (kept === undefined) return
-    kept.misses++
-    if (kept.misses >= mostMisses) this.#kept.delete(path)
+    const held = this.#held.get(path)
+    if (held === undefined) return
+    held.misses++
+    if (held.misses >= mostMisses) this.#held.delete(path)
   }
 
   /** Drops what is not among `paths`. */
   keepOnly(paths: ReadonlySet<string>): void {
-    for (const path of this.#kept.keys()) if (!paths.has(path)) this.#kept.delete(path)
+    for (const path of this.#held.keys()) if (!paths.has(path)) this.#held.delete(path)
   }
 
   clear(): void {
-    this.#kept.clear()
+    this.#held.clear()
+  }
+
+  kept(path: string): Kept | undefined {
+    return this.#held.get(path)
   }
 
   bodies(): ReadonlyMap<string, unknown> {
-    return new Map([...this.#kept].map(([path, { body }]) => [path, body]))
+    return new Map([...this.#held].map(([path, { body }]) => [path, body]))
   }
+}
+
+/** A sensor that is pushed is polled all the same, but seldom. */
+const pollHeardMs = 600_000
+
+/** By the device's clock; NaN when it tells no time. */
+function readingMs(body: unknown): number {
+  const text = fieldAt(body, 'ReadingTime')
+  return typeof text === 'string' ? Date.parse(text) : Number.NaN
+}
+
+function withReading(body: unknown, other: unknown): object {
+  const reading = { Reading: fieldAt(other, 'Reading'), ReadingTime: fieldAt(other, 'ReadingTime') }
+  return { ...Object(body), ...reading }
 }

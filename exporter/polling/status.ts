@@ -1,6 +1,8 @@
 import type { Reading } from '../metrics.ts'
+import type { ConnectionState } from '../redfish/client.ts'
 import type { Get } from '../redfish/collection.ts'
 import { RedfishError, type RedfishErrorKind, redfishErrorKinds } from '../redfish/error.ts'
+import { LoginRefused } from '../redfish/session.ts'
 
 /** What became of the requests to one device since the start. */
 export interface Tally {
@@ -13,13 +15,16 @@ export function newTally(): Tally {
   return { requests: 0, errors }
 }
 
-/** `get`, with each request counted. */
+/** `get`, with each request counted; one that was never sent for want of a login only failed. */
 export function counting(get: Get, tally: Tally): Get {
   return async (path) => {
-    tally.requests++
     try {
-      return await get(path)
+      const body = await get(path)
+      tally.requests++
+      return body
     } catch (error) {
+      const unsent = error instanceof RedfishError && error.cause instanceof LoginRefused
+      if (!unsent) tally.requests++
       if (error instanceof RedfishError) tally.errors[error.kind]++
       throw error
     }
@@ -48,4 +53,19 @@ export function statusReadings(xname: string, tally: Tally, status?: Status): Re
   add('cray_device_requests_total', tally.requests)
   for (const kind of redfishErrorKinds) add('cray_device_errors_total', tally.errors[kind], kind)
   return found
+}
+
+/** The metrics of the way to a device: its certificate and the login. */
+export function connectionReadings(xname: string, state: ConnectionState): Reading[] {
+  const { certificateExpiresAt, loginRefused, sessions } = state
+  const values: [metric: Reading['metric'], value: number | undefined][] = [
+    [
+      'cray_device_certificate_expiry_timestamp_seconds',
+      certificateExpiresAt && certificateExpiresAt.getTime() / 1000,
+    ],
+    ['cray_device_login_refused', loginRefused === undefined ? undefined : Number(loginRefused)],
+    ['cray_device_sessions_total', sessions],
+  ]
+  const labels = { xname, bmc: xname }
+  return values.flatMap(([metric, value]) => (value === undefined ? [] : { metric, labels, value }))
 }

@@ -1,13 +1,13 @@
-import { Agent as HttpAgent } from 'node:http'
-import { Agent as HttpsAgent } from 'node:https'
+import type { Agent } from 'node:http'
 import fetch, { FetchError, type Response } from 'node-fetch'
 import pLimit, { type LimitFunction } from 'p-limit'
 import type { Credential, Device } from '../inventory/static.ts'
 import { DeadlinePassed, withDeadline } from '../service/deadline.ts'
-import { readSecret } from '../service/settings.ts'
 import { RedfishError, type RedfishErrorKind } from './error.ts'
 import { parseRefusal, type Refusal, refusalText } from './refusal.ts'
-import { createTrust, type Trust } from './trust.ts'
+import { createSecrets, type Secrets } from './secrets.ts'
+import { Login, type LoginAnswer, LoginRefused, type Pass } from './session.ts'
+import { createAgent, createTrust, isCertificateFault, type Trust } from './trust.ts'
 
 export interface ClientOptions {
   device: Pick<Device, 'xname' | 'url'>
@@ -21,6 +21,19 @@ export interface ClientOptions {
   limit?: LimitFunction
   /** Shared by all devices too. */
   trust?: Trust
+  secrets?: Secrets
+  /** Milliseconds of a clock that never goes back, for pauses after refused logins. */
+  now?: () => number
+}
+
+/** What is known of the way to a device besides its answers. */
+export interface ConnectionState {
+  /** End of the certificate that it showed last; undefined: none seen. */
+  certificateExpiresAt: Date | undefined
+  /** Whether the password that it got last was refused; undefined: it gets none. */
+  loginRefused: boolean | undefined
+  /** Sessions opened so far; undefined when the settings ask for none. */
+  sessions: number | undefined
 }
 
 /** Requests to one device, kept alive between them. Speaks JSON over HTTPS: Redfish and JAWS. */
@@ -29,15 +42,16 @@ export interface RedfishClient {
   get(path: string, signal?: AbortSignal): Promise<unknown>
   /** The answer's body, undefined when it is empty. @throws {RedfishError} */
   send(
-    method: 'POST' | 'PATCH',
+    method: 'POST' | 'PATCH' | 'DELETE',
     path: string,
-    body: unknown,
+    body?: unknown,
     signal?: AbortSignal,
   ): Promise<unknown>
   /** How many requests the device gets at once; 1 until told otherwise. */
   allow(requestsAtOnce: number): void
-  /** Ends what is in flight, and the connections. */
-  close(): void
+  state(): ConnectionState
+  /** Ends what is in flight, then the session within seconds, and the connections. */
+  close(): Promise<void>
 }
 
 export function createClient(options: ClientOptions): RedfishClient {
@@ -45,19 +59,23 @@ export function createClient(options: ClientOptions): RedfishClient {
   const overall = options.limit ?? pLimit(64)
   const connection = new Connection(options)
   const run = (request: Request) =>
-    perDevice(() => overall(async () => await connection.exchange(request)))
+    connection.unlessGivenUp(
+      request,
+      perDevice(() => overall(async () => await connection.exchange(request))),
+    )
   return {
     get: (path, signal) => run({ method: 'GET', path, signal }),
     send: (method, path, body, signal) => run({ method, path, body, signal }),
     allow(requestsAtOnce) {
       perDevice.concurrency = requestsAtOnce
     },
+    state: () => connection.state(),
     close: () => connection.close(),
   }
 }
 
 interface Request {
-  method: 'GET' | 'POST' | 'PATCH'
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
   path: string
   body?: unknown
   signal: AbortSignal | undefined
@@ -66,65 +84,132 @@ interface Request {
 /** The largest captured resource is 60 kB. */
 const largestBody = 16 * 1024 * 1024
 
+/** A session is not worth more time at the end; the device ends it itself some time. */
+const farewellSeconds = 2
+
 /** One device's login and sockets. */
 class Connection {
   readonly #options: ClientOptions
+  readonly #login: Login | undefined
+  readonly #trust: Trust
   readonly #closing = new AbortController()
-  #agent: Promise<HttpAgent> | undefined
-  #password: string | undefined
+  readonly #farewellOver = new AbortController()
+  #agent: Promise<Agent> | undefined
+  #certificateExpiresAt: Date | undefined
 
   constructor(options: ClientOptions) {
+    const { credential, env, trust = createTrust() } = options
+    const now = options.now ?? (() => performance.now())
+    const secrets = options.secrets ?? createSecrets(env, now)
     this.#options = options
+    this.#trust = trust
+    this.#login =
+      credential &&
+      new Login({
+        credential,
+        secrets,
+        now,
+        request: ({ headers, ...request }) => this.#sendLogin(request, headers),
+      })
   }
 
-  close(): void {
-    this.#closing.abort()
-    this.#agent?.then((agent) => agent.destroy()).catch(() => {})
-  }
-
-  /** Sends, and sends again when the secret has changed since, as HPE's collector does. */
-  async exchange(request: Request): Promise<unknown> {
-    const { credential } = this.#options
-    const first = await this.#send(request)
-    const refused = first.status === 401 || first.status === 403
-    if (!refused || credential === undefined) return this.#parse(request, first)
-    const before = this.#password
-    this.#password = undefined
-    if ((await this.#login(request, credential)) === before) return this.#parse(request, first)
-    return this.#parse(request, await this.#send(request))
-  }
-
-  /** A socket that the device has closed meanwhile shows only at the next GET: try that again. */
-  async #send(request: Request): Promise<Answer> {
-    try {
-      return await this.#sendOnce(request)
-    } catch (error) {
-      if (request.method !== 'GET' || !isClosedSocket(error)) throw error
-      return await this.#sendOnce(request)
+  state(): ConnectionState {
+    return {
+      certificateExpiresAt: this.#certificateExpiresAt,
+      loginRefused: this.#login?.refused,
+      sessions: this.#login?.sessions,
     }
   }
 
-  async #sendOnce(request: Request): Promise<Answer> {
-    const { path, signal } = request
-    if (!path.startsWith('/')) throw this.#error('malformed', request, 'expected a path')
-    const authorization = await this.#authorization(request)
+  async close(): Promise<void> {
+    this.#closing.abort()
+    const timer = setTimeout(() => this.#farewellOver.abort(), farewellSeconds * 1000)
+    await this.#login?.close().catch(() => {})
+    clearTimeout(timer)
+    const agent = await this.#agent?.catch(() => undefined)
+    agent?.destroy()
+  }
+
+  /** The answer, unless the request is given up before: also while it waits for its turn. */
+  async unlessGivenUp(request: Request, answer: Promise<unknown>): Promise<unknown> {
+    const { signal } = request
+    if (signal === undefined) return await answer
+    return await new Promise((resolve, reject) => {
+      const giveUp = () => reject(this.#error('timeout', request, 'given up'))
+      if (signal.aborted) giveUp()
+      signal.addEventListener('abort', giveUp, { once: true })
+      answer.finally(() => signal.removeEventListener('abort', giveUp)).then(resolve, reject)
+    })
+  }
+
+  /** Sends, and sends again when the secret has changed or the session has ended since. */
+  async exchange(request: Request): Promise<unknown> {
+    const login = this.#login
+    if (request.signal?.aborted) throw this.#error('timeout', request, 'given up')
+    if (login === undefined) return this.#parse(request, await this.#send(request, {}))
+    const pass = await this.#passOf(request, () => login.pass())
+    const first = await this.#send(request, pass.headers)
+    const refused = first.status === 401 || first.status === 403
+    const next = refused
+      ? await this.#passOf(request, () => login.renewed(pass, first.status))
+      : undefined
+    if (next === undefined) {
+      login.answered(pass, first.status)
+      return this.#parse(request, first)
+    }
+    const second = await this.#send(request, next.headers)
+    login.answered(next, second.status)
+    return this.#parse(request, second)
+  }
+
+  async #passOf<P extends Pass | undefined>(request: Request, find: () => Promise<P>): Promise<P> {
+    try {
+      return await find()
+    } catch (cause) {
+      if (cause instanceof RedfishError) throw cause
+      const message = cause instanceof LoginRefused ? cause.message : 'no password'
+      throw this.#error('unauthorized', request, message, { cause })
+    }
+  }
+
+  /** Also for some seconds when we are closing: the session is to be ended then. */
+  async #sendLogin(request: Omit<Request, 'signal'>, headers: Headers): Promise<LoginAnswer> {
+    const ends = [this.#farewellOver.signal]
+    return await this.#within(ends, { ...request, signal: undefined }, headers)
+  }
+
+  /** A socket that the device has closed meanwhile shows only at the next GET: try that again. */
+  async #send(request: Request, headers: Headers): Promise<Answer> {
+    const ends = [this.#closing.signal, request.signal]
+    try {
+      return await this.#within(ends, request, headers)
+    } catch (error) {
+      if (request.method !== 'GET' || !isClosedSocket(error)) throw error
+      return await this.#within(ends, request, headers)
+    }
+  }
+
+  async #within(
+    ends: readonly (AbortSignal | undefined)[],
+    request: Request,
+    headers: Headers,
+  ): Promise<Answer> {
+    if (!request.path.startsWith('/')) throw this.#error('malformed', request, 'expected a path')
     const agent = await this.#connect(request)
-    const milliseconds = this.#options.timeoutSeconds * 1000
-    return await withDeadline(milliseconds, [this.#closing.signal, signal], async (deadline) => {
+    return await withDeadline(this.#options.timeoutSeconds * 1000, ends, async (signal) => {
       try {
-        return await this.#fetch(request, { authorization, agent, signal: deadline })
+        return await this.#fetch(request, { headers, agent, signal })
       } catch (cause) {
-        throw this.#failure(request, cause, deadline)
+        throw this.#failure(request, cause, signal)
       }
     })
   }
 
   async #fetch({ method, path, body }: Request, transport: Transport): Promise<Answer> {
-    const { authorization, agent, signal } = transport
+    const { agent, signal } = transport
     // node-fetch 3 ends the process when a request with a body is given up before it is sent.
     signal.throwIfAborted()
-    const headers: Record<string, string> = { accept: 'application/json' }
-    if (authorization !== undefined) headers['authorization'] = authorization
+    const headers: Headers = { accept: 'application/json', ...transport.headers }
     if (body !== undefined) headers['content-type'] = 'application/json'
     const response = await fetch(`${this.#options.device.url}${path}`, {
       method,
@@ -146,6 +231,7 @@ class Connection {
     if (signal.aborted) return this.#error('timeout', request, 'given up')
     const tooLarge = cause instanceof FetchError && cause.type === 'max-size'
     if (tooLarge) return this.#error('malformed', request, `more than ${largestBody} bytes`)
+    if (cause instanceof FetchError && isCertificateFault(cause.code)) this.#agent = undefined
     return this.#error('unreachable', request, 'no connection', { cause })
   }
 
@@ -164,42 +250,23 @@ class Connection {
     }
   }
 
-  async #authorization(request: Request): Promise<string | undefined> {
-    const { credential } = this.#options
-    if (credential === undefined) return undefined
-    const login = `${credential.username}:${await this.#login(request, credential)}`
-    return `Basic ${Buffer.from(login).toString('base64')}`
-  }
-
-  async #login(request: Request, { password }: Credential): Promise<string> {
-    try {
-      this.#password ??= await readSecret(password, this.#options.env)
-      return this.#password
-    } catch (cause) {
-      throw this.#error('unauthorized', request, 'no password', { cause })
-    }
-  }
-
-  async #connect(request: Request): Promise<HttpAgent> {
-    this.#agent ??= this.#createAgent()
+  async #connect(request: Request): Promise<Agent> {
+    const { device, credential } = this.#options
+    this.#agent ??= createAgent({
+      url: device.url,
+      caFile: credential?.caFile,
+      insecureSkipVerify: credential?.insecureSkipVerify ?? false,
+      trust: this.#trust,
+      onCertificate: (validTo) => {
+        this.#certificateExpiresAt = validTo
+      },
+    })
     try {
       return await this.#agent
     } catch (cause) {
       this.#agent = undefined
       throw this.#error('unreachable', request, 'no trusted certificates', { cause })
     }
-  }
-
-  async #createAgent(): Promise<HttpAgent> {
-    const { device, credential, trust = createTrust() } = this.#options
-    if (!device.url.startsWith('https:')) return new HttpAgent({ keepAlive: true })
-    const { caFile, insecureSkipVerify = false } = credential ?? {}
-    const secureContext = caFile === undefined ? undefined : await trust(caFile)
-    return new HttpsAgent({
-      keepAlive: true,
-      rejectUnauthorized: !insecureSkipVerify,
-      ...(secureContext && { secureContext }),
-    })
   }
 
   #error(
@@ -212,21 +279,26 @@ class Connection {
   }
 }
 
+type Headers = Record<string, string>
+
 interface Transport {
-  authorization: string | undefined
-  agent: HttpAgent
+  headers: Headers
+  agent: Agent
   signal: AbortSignal
 }
 
-interface Answer {
-  status: number
-  text: string
-  retryAfter: string | null
-}
+type Answer = LoginAnswer
 
 async function answerOf(response: Response): Promise<Answer> {
   const { status, headers } = response
-  return { status, text: await response.text(), retryAfter: headers.get('retry-after') }
+  return {
+    status,
+    text: await response.text(),
+    retryAfter: headers.get('retry-after'),
+    sessionToken: headers.get('x-auth-token'),
+    location: headers.get('location'),
+    isRedfish: headers.has('odata-version'),
+  }
 }
 
 /** A redirect is not followed: it could take the login elsewhere. */

@@ -36,8 +36,9 @@ export async function startSimulator(
   const world = await openWorld(settings, now)
   const password = await readSecret(settings.password, env)
   const certificate = await keptCertificate(settings.directory, now())
-  const { username } = settings
-  const options = { certificate, username, password, asOf: world.asOf, reset: world.reset }
+  const { username, pushSeconds } = settings
+  const { asOf, reset } = world
+  const options = { certificate, username, password, pushSeconds, asOf, reset }
   const servers = await serveDevices(world.devices, settings.devicePort, options)
   const history: HistoryProgress = { state: 'off', sent_samples: 0, fraction: 0 }
   const devices = world.devices.map(({ xname, kind }, index) => ({
@@ -46,7 +47,7 @@ export async function startSimulator(
     kind,
   }))
   const access = { devices, caFile: certificate.caFile, username }
-  const app = simulatorApp({ log, timeline: world.timeline, asOf: world.asOf, history, access })
+  const app = simulatorApp({ log, timeline: world.timeline, asOf, history, access })
   const page = await listen(app, settings.web.listenAddress).catch(async (error: unknown) => {
     await closeAll(servers)
     throw error

@@ -73,6 +73,8 @@ export function addRoot(
     Id: 'RootService',
     Name: 'Root Service',
     ...Object.fromEntries(links),
+    SessionService: link(`${root}/SessionService`),
+    Links: { Sessions: link(`${root}/SessionService/Sessions`) },
     ...properties,
   })
 }

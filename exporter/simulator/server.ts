@@ -7,8 +7,10 @@ import { z } from 'zod'
 import { cannotListen, type Service } from '../service/http.ts'
 import { errorText } from '../service/log.ts'
 import type { Certificate } from './certificate.ts'
+import { EventService } from './devices/event-service.ts'
 import type { Seconds } from './load.ts'
 import { type Reset, redfishError, type SimulatedDevice } from './resources.ts'
+import { Sessions, sessionsPath } from './sessions.ts'
 import type { ResetType } from './timeline.ts'
 
 export interface DeviceServerOptions {
@@ -17,6 +19,8 @@ export interface DeviceServerOptions {
   certificate: Certificate
   username: string
   password: string
+  /** From one push of a controller's telemetry to the next. */
+  pushSeconds: number
   /** Now, with all that was due by now having happened. */
   asOf: () => Seconds
   /** Takes a reset into the story; it has been kept when this resolves. */
@@ -24,7 +28,7 @@ export interface DeviceServerOptions {
 }
 
 /**
- * A device on a port of loopback, over HTTPS with Basic authentication.
+ * A device on a port of loopback, over HTTPS with Basic authentication or Redfish sessions.
  * @throws {Error} naming the device and the port when it is in use.
  */
 export async function serveDevice(
@@ -33,8 +37,14 @@ export async function serveDevice(
 ): Promise<Service> {
   const { key, cert } = options.certificate
   const expected = digest(`Basic ${btoa(`${options.username}:${options.password}`)}`)
+  const sessions = device.kind === 'jaws' ? undefined : new Sessions(device.resources)
+  const events =
+    device.kind === 'cray-controller'
+      ? new EventService(device, { asOf: options.asOf, intervalSeconds: options.pushSeconds })
+      : undefined
+  const context = { device, options, expected, sessions, events }
   const server = createServer({ key, cert }, (request, response) => {
-    answer(device, options, expected, request).then(
+    answer(context, request).then(
       (reply) => send(device, reply, response),
       () => response.destroy(),
     )
@@ -48,6 +58,7 @@ export async function serveDevice(
   return {
     url: `https://127.0.0.1:${port}`,
     async close() {
+      events?.close()
       server.close()
       server.closeAllConnections()
       await once(server, 'close')
@@ -61,14 +72,29 @@ interface Reply {
   headers?: Record<string, string>
 }
 
-async function answer(
-  device: SimulatedDevice,
-  options: DeviceServerOptions,
-  expected: Buffer,
-  request: IncomingMessage,
-): Promise<Reply> {
-  if (!timingSafeEqual(digest(request.headers.authorization ?? ''), expected)) return unauthorized
+interface Context {
+  device: SimulatedDevice
+  options: DeviceServerOptions
+  /** Digest of the header that Basic authentication asks for. */
+  expected: Buffer
+  /** Undefined: the device has no such service. */
+  sessions: Sessions | undefined
+  events: EventService | undefined
+}
+
+async function answer(context: Context, request: IncomingMessage): Promise<Reply> {
+  const { device, options, sessions, events } = context
   const path = pathOf(request)
+  if (sessions && request.method === 'POST' && path === sessionsPath) {
+    return await openSession(context, sessions, request)
+  }
+  if (!isLoggedIn(context, request)) return unauthorized
+  if (sessions && path.startsWith(`${sessionsPath}/`)) {
+    return answerSession(sessions, path, request)
+  }
+  if (events?.takes(request.method, path)) {
+    return events.answer(request.method, path, parsedJson(await bodyOf(request)))
+  }
   const reset = device.resets.get(path)
   if (request.method === 'POST' && reset) return await answerReset(reset, options, request)
   const read = device.resources.get(path)
@@ -77,6 +103,43 @@ async function answer(
     return { status: 405, headers: { Allow: 'GET, HEAD' } }
   }
   return { status: 200, body: read(options.asOf()) }
+}
+
+function isLoggedIn({ expected, options, sessions }: Context, request: IncomingMessage): boolean {
+  const { authorization = '', 'x-auth-token': token } = request.headers
+  if (sessions && typeof token === 'string') return sessions.knows(token, options.asOf())
+  return timingSafeEqual(digest(authorization), expected)
+}
+
+const loginBody = z.object({ UserName: z.string(), Password: z.string() })
+
+async function openSession(
+  { options, expected }: Context,
+  sessions: Sessions,
+  request: IncomingMessage,
+): Promise<Reply> {
+  const login = loginBody.safeParse(parsedJson(await bodyOf(request)))
+  if (!login.success) {
+    const message = 'A session requires UserName and Password.'
+    return { status: 400, body: redfishError('PropertyMissing', message, ['UserName']) }
+  }
+  const { UserName, Password } = login.data
+  if (!timingSafeEqual(digest(`Basic ${btoa(`${UserName}:${Password}`)}`), expected)) {
+    return unauthorized
+  }
+  const session = sessions.open(UserName, options.asOf())
+  if (session === undefined) {
+    const message = 'The session establishment failed due to the number of simultaneous sessions.'
+    return { status: 503, body: redfishError('SessionLimitExceeded', message, []) }
+  }
+  const headers = { 'X-Auth-Token': session.token, Location: session.path }
+  return { status: 201, body: session.body, headers }
+}
+
+function answerSession(sessions: Sessions, path: string, { method }: IncomingMessage): Reply {
+  if (method === 'DELETE') return sessions.end(path) ? { status: 204 } : notFound(path)
+  const body = sessions.read(path)
+  return body === undefined ? notFound(path) : { status: 200, body }
 }
 
 const unauthorized: Reply = {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { LogSettings } from '../service/log.ts'
-import { listenAddress, secret } from '../service/settings.ts'
+import { listenAddress, seconds, secret } from '../service/settings.ts'
 
 /** The section `simulator` of the settings file, with its defaults. */
 export const simulatorSection = z
@@ -11,6 +11,8 @@ export const simulatorSection = z
     devicePort: z.int().min(0).max(65000).default(28100),
     seed: z.int().default(1),
     jobsPerHour: z.number().min(1).max(3600).default(40),
+    /** How often controllers push telemetry to those who subscribe. */
+    pushSeconds: seconds.default(5),
     username: z.string().default('root'),
     password: secret.default({ env: 'JOULEBRIDGE_SIMULATOR_PASSWORD' }),
     /** Certificate and state (seed, epoch, power actions) are kept here. */

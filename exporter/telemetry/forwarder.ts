@@ -1,21 +1,25 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Counter, Gauge, type Registry } from 'prom-client'
 import { compress } from 'snappy'
-import { seriesText } from '../exposition.ts'
-import type { Reading } from '../metrics.ts'
 import type { Logger } from '../service/log.ts'
 import { encodeWriteRequest, ForwardError, type Series, sendBody } from './forward.ts'
+import { packInstants, seriesOf } from './instants.ts'
+import type { TimedReading } from './merge.ts'
+import { type SnapshotOptions, Snapshots } from './snapshots.ts'
 
-export interface ForwarderOptions {
+export interface ForwarderOptions extends SnapshotOptions {
   /** The receiver's whole path, `.../api/v1/write`. */
   url: string
   intervalSeconds: number
-  /** The target labels that Prometheus would add: `job`, `instance`. */
-  targetLabels: Record<string, string>
-  /** Everything known at present. */
-  readings: () => readonly Reading[]
   registry: Registry
   log: Logger
+}
+
+export interface Forwarder {
+  /** Sends readings with their own times, within seconds. */
+  add(readings: readonly TimedReading[]): void
+  /** Sends what waits, for up to 2 s. */
+  close(): Promise<void>
 }
 
 /** As many samples go into one request as Prometheus puts there by default. */
@@ -30,17 +34,20 @@ interface Waiting {
 
 /**
  * Sends all readings at each interval, at one timestamp, as Prometheus would with a scrape: a
- * series that is gone is ended with a stale marker. `close` sends what waits, for up to 2 s.
+ * series that is gone is ended with a stale marker. Readings that are added go besides.
  */
-export function startForwarder(options: ForwarderOptions): { close(): Promise<void> } {
+export function startForwarder(options: ForwarderOptions): Forwarder {
   const queue = new Queue(options)
   const snapshots = new Snapshots(options)
+  const pushes = new Pushes(snapshots, queue, options.log)
   const closing = new AbortController()
   const loop = keepTaking(queue, snapshots, options, closing.signal)
   return {
+    add: (readings) => pushes.add(readings),
     async close() {
       closing.abort()
       await loop
+      await pushes.close()
       await queue.close()
     },
   }
@@ -56,7 +63,8 @@ async function keepTaking(
   while (!signal.aborted) {
     const now = Date.now()
     try {
-      for (const request of await snapshots.take(now)) queue.add(request)
+      const parts = chunks(snapshots.take(now), samplesPerRequest)
+      for (const request of await Promise.all(parts.map(encode))) queue.add(request)
     } catch (error) {
       log.error({ error }, 'forwarding broke')
     }
@@ -65,40 +73,84 @@ async function keepTaking(
   }
 }
 
-/** Present readings as requests, and the ends of those that were there the time before. */
-class Snapshots {
-  readonly #options: ForwarderOptions
-  #last = new Map<string, Series['labels']>()
+/** A device posts a body for each kind of sensor, one soon after the other: they go together. */
+const lastBodyMs = 250
+const longestGatheringMs = 2000
+/** Of all devices; then all go at once. */
+const mostGathered = 100_000
 
-  constructor(options: ForwarderOptions) {
-    this.#options = options
+interface Gathered {
+  readings: TimedReading[]
+  firstAt: number
+  lastAt: number
+}
+
+/** Pushed readings, gathered until their device has said all that it has to say for now. */
+class Pushes {
+  readonly #snapshots: Snapshots
+  readonly #queue: Queue
+  readonly #log: Logger
+  readonly #gathered = new Map<string, Gathered>()
+  readonly #timer: NodeJS.Timeout
+  #count = 0
+  #sending: Promise<void> = Promise.resolve()
+
+  constructor(snapshots: Snapshots, queue: Queue, log: Logger) {
+    this.#snapshots = snapshots
+    this.#queue = queue
+    this.#log = log
+    this.#timer = setInterval(() => this.#sendReady(Date.now()), lastBodyMs)
   }
 
-  async take(timeMs: number): Promise<Waiting[]> {
-    const present = new Map<string, Series['labels']>()
-    const series: Series[] = []
-    for (const reading of this.#options.readings()) {
-      const key = seriesText(reading)
-      if (present.has(key)) continue
-      const labels = this.#last.get(key) ?? this.#labels(reading)
-      present.set(key, labels)
-      series.push({ labels, samples: [{ timeMs, value: reading.value }] })
+  add(readings: readonly TimedReading[]): void {
+    const now = Date.now()
+    const taken = this.#snapshots.push(readings, now)
+    this.#queue.count('overtaken', readings.length - taken.length)
+    for (const reading of taken) {
+      const device = reading.labels['bmc'] ?? ''
+      const gathered = this.#gathered.get(device) ?? { readings: [], firstAt: now, lastAt: now }
+      this.#gathered.set(device, gathered)
+      gathered.lastAt = now
+      gathered.readings.push(reading)
     }
-    for (const [key, labels] of this.#last) {
-      if (present.has(key)) continue
-      series.push({ labels, samples: [{ timeMs, value: Number.NaN }] })
-    }
-    this.#last = present
-    return await Promise.all(chunks(series, samplesPerRequest).map(encode))
+    this.#count += taken.length
+    if (this.#count > mostGathered) this.#sendReady(Number.POSITIVE_INFINITY)
   }
 
-  #labels({ metric, labels }: Reading): Series['labels'] {
-    return { ...labels, ...this.#options.targetLabels, __name__: metric }
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    this.#sendReady(Number.POSITIVE_INFINITY)
+    await this.#sending
+  }
+
+  #sendReady(now: number): void {
+    const ready: TimedReading[] = []
+    for (const [device, { readings, firstAt, lastAt }] of this.#gathered) {
+      if (now - lastAt < lastBodyMs && now - firstAt < longestGatheringMs) continue
+      this.#gathered.delete(device)
+      for (const reading of readings) ready.push(reading)
+    }
+    this.#count -= ready.length
+    if (ready.length > 0) this.#send(ready)
+  }
+
+  #send(readings: readonly TimedReading[]): void {
+    const labelsOf = (reading: TimedReading) => this.#snapshots.labelsOf(reading)
+    const encoded = packInstants(readings, samplesPerRequest).map((request) =>
+      encode(seriesOf(request, labelsOf)),
+    )
+    this.#sending = Promise.all([this.#sending, ...encoded]).then(
+      ([, ...requests]) => {
+        for (const request of requests) this.#queue.add(request)
+      },
+      (error: unknown) => this.#log.error({ error }, 'forwarding broke'),
+    )
   }
 }
 
 async function encode(series: readonly Series[]): Promise<Waiting> {
-  return { body: await compress(encodeWriteRequest(series)), samples: series.length }
+  const samples = series.reduce((sum, { samples }) => sum + samples.length, 0)
+  return { body: await compress(encodeWriteRequest(series)), samples }
 }
 
 function chunks<T>(list: readonly T[], size: number): T[][] {
@@ -121,7 +173,9 @@ class Queue {
     this.#options = options
     this.#samples = new Counter({
       name: 'joulebridge_forward_samples_total',
-      help: 'Samples for the remote write receiver: sent, refused by it, or dropped unsent.',
+      help:
+        'Samples for the remote write receiver: sent, refused by it, dropped unsent, or pushed ' +
+        'with a time before one that was sent already (overtaken).',
       labelNames: ['outcome'],
       registers: [options.registry],
     })
@@ -146,6 +200,10 @@ class Queue {
     this.#sending ??= this.#sendAll().finally(() => {
       this.#sending = undefined
     })
+  }
+
+  count(outcome: 'overtaken', samples: number): void {
+    if (samples > 0) this.#samples.inc({ outcome }, samples)
   }
 
   async close(): Promise<void> {

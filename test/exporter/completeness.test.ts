@@ -53,6 +53,32 @@ describeMockups('every recorded reading', () => {
     })
   }
 
+  it('leads to what is derived of it, and to nothing else', async () => {
+    const shown = (all: Sample[]) => all.filter(({ name }) => derived.includes(name))
+    const all = shown(await exporter.scrape())
+    const [input = 0, output = 0] = await Promise.all(['Input', 'Output'].map(rectifierWatts))
+    const wanted: [name: string, bmc: string, value: number][] = [
+      ['cray_chassis_power_watts', 'x1000c0b0', input],
+      ['cray_chassis_power_watts', 'x1000c0b0', output],
+      ['cray_chassis_conversion_efficiency_ratio', 'x1000c0b0', output / input],
+      // By the vapour pressure of Hyland and Wexler, of 20.9 Cel at 49 % and 18.9 Cel at 57 %.
+      ...['x3000m0', 'x3000m1'].flatMap((bmc): [string, string, number][] => [
+        ['cray_pdu_dew_point_celsius', bmc, 9.8],
+        ['cray_pdu_dew_point_celsius', bmc, 10.2],
+      ]),
+    ]
+    assert.equal(all.length, wanted.length)
+    for (const [name, bmc, value] of wanted) {
+      const near = all.filter(
+        (each) =>
+          each.name === name &&
+          each.labels['bmc'] === bmc &&
+          Math.abs(each.value - value) <= (name.endsWith('celsius') ? 0.1 : 1e-9 * value),
+      )
+      assert.equal(near.length, 1, `${name} of ${bmc}: expected one of ${value}`)
+    }
+  })
+
   it('is left out only for a listed reason, and each reason of the list is used', async () => {
     const used = new Set<string>()
     for (const [kind, xname] of Object.entries(places)) {
@@ -76,6 +102,14 @@ describeMockups('every recorded reading', () => {
   })
 })
 
+async function rectifierWatts(side: string): Promise<number> {
+  const all = await allRecorded('CMM')
+  const rectifier = new RegExp(`/Rectifier\\d+${side}Power$`)
+  const bodies = [...all].filter(([path]) => rectifier.test(path))
+  assert.equal(bodies.length, 4)
+  return bodies.reduce((sum, [, body]) => sum + (body as { Reading: number }).Reading, 0)
+}
+
 function keyOf(reading: { quantity: string; xname: string; value: number }): string {
   return `${reading.xname} ${reading.quantity} ${Number(reading.value.toPrecision(12))}`
 }
@@ -93,8 +127,12 @@ function measured(samples: readonly Sample[], bmc: string): string[] {
     .sort()
 }
 
-/** A chassis' power is the sum of its rectifiers. */
-const derived = ['cray_chassis_power_watts']
+/** A chassis' power is the sum of its rectifiers; no device of the recordings has the others. */
+const derived = [
+  'cray_chassis_power_watts',
+  'cray_chassis_conversion_efficiency_ratio',
+  'cray_pdu_dew_point_celsius',
+]
 
 function quantityOf(metric: string): string | undefined {
   if (derived.includes(metric)) return undefined

@@ -149,10 +149,13 @@ describe('the table of metrics', () => {
       bare.map(({ name }) => name),
       [
         'cray_sensors_without_reading',
+        'cray_triggered_alarms',
         'cray_pm_freshness_total',
         'cray_device_up',
         'cray_device_requests_total',
         'cray_device_errors_total',
+        'cray_device_login_refused',
+        'cray_device_sessions_total',
       ],
     )
     for (const { name, type } of metrics) assert.equal(name.endsWith('_total'), type === 'counter')

@@ -72,7 +72,9 @@ const span = fc
   .tuple(fc.integer({ min: 30, max: 3400 }), fc.integer({ min: 1, max: 1800 }))
   .map(([from, length]) => ({ from: t0 + from, to: t0 + Math.min(from + length, 3500) }))
 
-describe('the energy of any job', () => {
+describe('the energy of any job', function anyJob() {
+  // Seconds on an idle machine: hundreds of jobs, each laid out anew.
+  this.timeout(240_000)
   let service: Service
   let pool: Pool
   let node = 0

@@ -1,9 +1,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { z } from 'zod'
 import { deviceList } from '../../exporter/inventory/static.ts'
 import { startExporter } from '../../exporter/main.ts'
-import { createLog } from '../../exporter/service/log.ts'
+import { createLog, type Logger } from '../../exporter/service/log.ts'
 import { type ExporterSettings, exporterSection } from '../../exporter/settings.ts'
 import { until } from './command.ts'
 import { login, type TestDevice } from './device.ts'
@@ -33,6 +34,9 @@ export interface TestExporterOptions {
   poll?: Partial<ExporterSettings['poll']>
   forwardUrl?: string
   pmCounters?: ExporterSettings['pmCounters']
+  /** Of the section `exporter`; they come before what else is given here. */
+  settings?: Omit<NonNullable<z.input<typeof exporterSection>>, 'poll' | 'web'>
+  log?: Logger
 }
 
 const quickPoll = {
@@ -54,11 +58,12 @@ export async function startTestExporter(options: TestExporterOptions): Promise<T
     ...(options.pmCounters && { pmCounters: options.pmCounters }),
     credentials: [{ username: login.username, password: { env: 'BMC_PASSWORD' }, caFile }],
     forward: options.forwardUrl ? { url: options.forwardUrl, intervalSeconds: 0.1 } : {},
+    ...options.settings,
   })
   const devices = deviceList.parse(
     options.devices.map(({ xname, server }) => ({ xname, url: server.url })),
   )
-  const log = createLog('exporter', { level: 'silent', format: 'json' })
+  const log = options.log ?? createLog('exporter', quiet)
   const env = options.env ?? { BMC_PASSWORD: options.password ?? login.password }
   const service = await startExporter({ ...section, log: quiet, devices }, { log, env })
   const scrape = async (path = '/metrics') => parseSamples(await textOf(service.url + path))

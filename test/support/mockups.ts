@@ -6,18 +6,18 @@ import { fileURLToPath } from 'node:url'
 import { answer, serveDevice, type TestDevice } from './device.ts'
 
 /** Recorded responses of real devices, beside the repository; see the README there. */
-const folder = join(dirname(fileURLToPath(import.meta.url)), '../../../shared/mockups')
+export const mockupFolder = join(dirname(fileURLToPath(import.meta.url)), '../../../shared/mockups')
 
 /**
  * Lets tests that need the recordings run where they are; skips them, with a line that says so,
  * where they are not. In CI they must be there.
  */
 export function describeMockups(title: string, tests: () => void): void {
-  if (existsSync(folder)) {
+  if (existsSync(mockupFolder)) {
     describe(title, tests)
     return
   }
-  const reason = `${title}: no recorded devices at ${folder}`
+  const reason = `${title}: no recorded devices at ${mockupFolder}`
   if (process.env['CI']) {
     describe(title, () => {
       it('has its recorded devices', () => {
@@ -32,13 +32,13 @@ export function describeMockups(title: string, tests: () => void): void {
 
 /** What the device of a folder answered to a GET; throws where it has no such file. */
 export async function recorded(kind: string, path: string): Promise<unknown> {
-  const file = join(folder, kind, path.replace(/^\/redfish\/v1/, ''), 'index.json')
+  const file = join(mockupFolder, kind, path.replace(/^\/redfish\/v1/, ''), 'index.json')
   return JSON.parse(await readFile(file, 'utf8'))
 }
 
 /** Everything that the device of a folder answered with JSON, by path, but for errors. */
 export async function allRecorded(kind: string): Promise<Map<string, unknown>> {
-  const files = await readdir(join(folder, kind), { recursive: true })
+  const files = await readdir(join(mockupFolder, kind), { recursive: true })
   const found = new Map<string, unknown>()
   for (const file of files.filter((each) => each.endsWith('index.json')).sort()) {
     const part = dirname(file) === '.' ? '' : `/${dirname(file)}`
@@ -51,19 +51,20 @@ export async function allRecorded(kind: string): Promise<Map<string, unknown>> {
 
 /** The folders of devices that speak HTTP. */
 export async function recordedKinds(): Promise<string[]> {
-  const folders = await readdir(folder, { withFileTypes: true })
+  const folders = await readdir(mockupFolder, { withFileTypes: true })
   const names = folders.filter((each) => each.isDirectory()).map(({ name }) => name)
   return names
     .filter(
       (name) =>
-        existsSync(join(folder, name, 'index.json')) || existsSync(join(folder, name, 'jaws')),
+        existsSync(join(mockupFolder, name, 'index.json')) ||
+        existsSync(join(mockupFolder, name, 'jaws')),
     )
     .sort()
 }
 
 /** Where the copy of a node's `/sys/cray/pm_counters` stands. */
 export function recordedCounters(node: string): string {
-  return join(folder, 'pm_counters', node)
+  return join(mockupFolder, 'pm_counters', node)
 }
 
 /** Serves the device of a folder (`CMM`, `EX235a`, ..) as the folder's README says. */
@@ -100,7 +101,7 @@ function isRecordedError(body: unknown): boolean {
 }
 
 async function errorText(kind: string, path: string): Promise<string | undefined> {
-  const file = join(folder, kind, path.replace(/^\/redfish\/v1/, ''), 'error.txt')
+  const file = join(mockupFolder, kind, path.replace(/^\/redfish\/v1/, ''), 'error.txt')
   return await readFile(file, 'utf8').catch(() => undefined)
 }
 
@@ -117,6 +118,6 @@ function answerError(text: string, response: ServerResponse): void {
 }
 
 async function extraHeaders(kind: string): Promise<Record<string, string>> {
-  const file = join(folder, kind, '_headers.json')
+  const file = join(mockupFolder, kind, '_headers.json')
   return JSON.parse(await readFile(file, 'utf8').catch(() => '{}'))
 }

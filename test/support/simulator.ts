@@ -44,6 +44,7 @@ export interface TestSimulatorOptions {
   /** 0, any free ports, unless given. */
   devicePort?: number
   remoteWriteUrl?: string
+  pushSeconds?: number
   directory?: string
   now?: Date
 }

@@ -9,13 +9,16 @@ export function addCrayService(
   chassis: readonly string[],
   systems: readonly string[],
 ): void {
-  const collections =
-    systems.length > 0 ? ['Chassis', 'Systems', 'Managers'] : ['Chassis', 'Managers']
+  const present = systems.length > 0 ? ['Systems'] : []
+  const collections = ['Chassis', ...present, 'Managers', 'EventService']
   addRoot(resources, collections, { RedfishVersion: '1.2.0' })
   addCollection(resources, `${root}/Chassis`, 'Chassis', chassis)
   if (systems.length > 0) addCollection(resources, `${root}/Systems`, 'ComputerSystem', systems)
   addCollection(resources, `${root}/Managers`, 'Manager', ['BMC'])
   addFixed(resources, `${root}/Managers/BMC`, 'Manager.v1_3_2.Manager', {
+    Actions: {
+      '#Manager.Reset': { target: `${root}/Managers/BMC/Actions/Manager.Reset` },
+    },
     Description: 'Shasta Manager',
     Id: 'BMC',
     ManagerType: 'EnclosureManager',
