@@ -52,7 +52,8 @@ function isNetworkError(error: NodeJS.ErrnoException): boolean {
   )
 }
 
-const lostConnection = /^Connection terminated|^timeout exceeded when trying to connect$/
+const lostConnection =
+  /^Connection terminated|is not queryable$|^timeout exceeded when trying to connect$/
 
 /** lock_not_available, deadlock_detected: somebody uses what we wanted for ourselves. */
 export function isLocked(error: unknown): boolean {
