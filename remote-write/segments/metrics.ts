@@ -1,8 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 
 /** What compaction and retention tell of their work. */
-export type UpkeepMetrics = ReturnType<typeof registerUpkeepMetrics>
-
 export function registerUpkeepMetrics(registry: Registry) {
   const registers = [registry]
   return {
