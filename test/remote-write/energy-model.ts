@@ -85,9 +85,11 @@ function rose(step: Step, at: number, all: readonly Step[]): number {
   const even = (step.rise * (at - step.from)) / (step.to - step.from)
   if (!before || !after || before.reset || after.reset || step.reset) return even
   if (step.to - before.from > nearSeconds || after.to - step.from > nearSeconds) return even
-  const first = wattsOf(before) * (at - step.from)
-  const second = wattsOf(after) * (step.to - at)
-  return first + second > 0 ? (step.rise * first) / (first + second) : even
+  // From one power to the other in one jump, when the whole rise says it was.
+  const [first, second] = [wattsOf(before), wattsOf(after)]
+  const jump = step.from + (step.rise - second * (step.to - step.from)) / (first - second)
+  if (!(jump >= step.from && jump <= step.to)) return even
+  return first * (Math.min(at, jump) - step.from) + second * Math.max(0, at - jump)
 }
 
 /** What the steps with resets may hold beyond what they count; NaN: nobody knows. */

@@ -1,14 +1,23 @@
+drop function if exists part_before(float8, float8, float8, float8, float8);
+
 create or replace function part_before(
-  at float8, t0 float8, t1 float8, watts_before float8, watts_after float8)
+  at float8, t0 float8, t1 float8, watts float8, watts_before float8, watts_after float8)
 returns float8
 language sql immutable parallel safe
 as $$
   select case when at >= t1 then 1 when at <= t0 then 0
-    else watts_before * (at - t0) / (watts_before * (at - t0) + watts_after * (t1 - at)) end
+    -- The jump lies where these three say: after jump.part of the step.
+    when jump.part between 0 and 1
+      then (watts_before * least(cut.part, jump.part)
+        + watts_after * greatest(cut.part - jump.part, 0)) / watts
+    else cut.part end
+  from (select (at - t0) / (t1 - t0)) as cut (part),
+    (select (watts - watts_after) / nullif(watts_before - watts_after, 0)) as jump (part)
 $$;
 comment on function part_before is
-  'Which part, 0 to 1, of the energy of a step from t0 to t1 was drawn before the instant at, if '
-  'power jumped there: as it is where a job starts or ends.';
+  'Which part, 0 to 1, of the energy of a step from t0 to t1 was drawn before the instant at: '
+  'watts is the mean power of the step. Where it lies between the power before and after the step, '
+  'power jumped once from the one to the other; else, or where these are null, it was even.';
 
 create or replace function counter_rise(c0 float8, c1 float8, seconds float8) returns float8
 language sql immutable parallel safe
@@ -84,12 +93,10 @@ begin
     watts := counter_watts(c[i - 1], c[i], at[i] - at[i - 1]);
     before := counter_watts(c[i - 2], c[i - 1], at[i - 1] - at[i - 2]);
     after := counter_watts(c[i], c[i + 1], at[i + 1] - at[i]);
-    near := coalesce(watts > 0 and before + after > 0
-      and at[i] - at[i - 2] <= 300 and at[i + 1] - at[i - 1] <= 300, false);
-    before := case when near then before else 1 end;
-    after := case when near then after else 1 end;
-    joules := joules + rise * (part_before(to_at, at[i - 1], at[i], before, after)
-      - part_before(from_at, at[i - 1], at[i], before, after));
+    near := watts > 0 and at[i] - at[i - 2] <= 300 and at[i + 1] - at[i - 1] <= 300;
+    before := case when near then before end;
+    joules := joules + rise * (part_before(to_at, at[i - 1], at[i], watts, before, after)
+      - part_before(from_at, at[i - 1], at[i], watts, before, after));
     high := high + rise;
     if at[i - 1] >= from_at and at[i] <= to_at then
       joules_low := joules_low + rise;
@@ -124,8 +131,8 @@ $$;
 comment on function counter_energy is
   'Energy of one meter in [from_time, to_time) from its energy counter; no row without two '
   'readings around some part of it. The step between two readings that an edge cuts is divided as '
-  'if power jumped at the edge from that of the step before to that of the step after, where '
-  'these lie within 300 s, else evenly. A fall is a restart from zero: the new value counts. A '
+  'if power jumped once within it, from that of the step before to that of the step after, where '
+  'these lie within 300 s and its own mean lies between them, else evenly. A fall is a restart from zero: the new value counts. A '
   'rise that 100 kW could not make counts nothing. Both are resets. Only the part between the '
   'first and the last reading is metered; a longer gap than max_gap_seconds counts by its readings '
   'but is not covered. joules_low leaves out the steps that an edge cuts, joules_high has them '
