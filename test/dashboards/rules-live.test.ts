@@ -3,9 +3,15 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import fetch from 'node-fetch'
+import type { Pool } from 'pg'
 import { parse, stringify } from 'yaml'
 import { prometheusConfig, ruleFiles } from '../../dashboards/prometheus.ts'
-import { type Chain, startChain } from '../support/chain.ts'
+import { panelsOf } from '../../dashboards/source/alert-json.ts'
+import { boards } from '../../dashboards/source/boards.ts'
+import { answerPanel, isEmpty, type Sources } from '../support/board-answers.ts'
+import { drawBoard } from '../support/board-picture.ts'
+import { type Chain, chainControlToken, startChain } from '../support/chain.ts'
+import { startChromium } from '../support/chromium.ts'
 import { until } from '../support/command.ts'
 import { freePort } from '../support/port.ts'
 import { cloneDatabase } from '../support/postgres.ts'
@@ -29,6 +35,7 @@ const noForwarder = ['ForwardingLags']
 describe('the rules in a real Prometheus', function realPrometheus() {
   this.timeout(300_000)
   let chain: Chain | undefined
+  let pool: Pool
   let program: string
   let address: string
   let prometheus: TestPrometheus | undefined
@@ -37,8 +44,9 @@ describe('the rules in a real Prometheus', function realPrometheus() {
   before(async function bringUp() {
     program = await requireProgram('prometheus', this)
     directory = await mkdtemp(join(tmpdir(), 'joulebridge-rules-'))
-    const { url } = await cloneDatabase()
-    chain = await startChain({ databaseUrl: url, historyHours: 1, fastSeconds: 1 })
+    const database = await cloneDatabase()
+    pool = database.pool
+    chain = await startChain({ databaseUrl: database.url, historyHours: 1, fastSeconds: 1 })
     address = `127.0.0.1:${await freePort()}`
     prometheus = await runPrometheus(program, configFor(chain), { address })
   })
@@ -109,6 +117,46 @@ describe('the rules in a real Prometheus', function realPrometheus() {
     assert.deepEqual([...(await loudAlerts(address))], [])
   })
 
+  it('and the record answer every panel of the dashboards', async () => {
+    assert.ok(chain && prometheus)
+    await switchNode(chain.control.url)
+    const sources = await boardSources(prometheus.url, pool)
+    const empty: string[] = []
+    for (const board of boards) {
+      for (const panel of panelsOf(board)) {
+        const answers = await answerPanel(board, panel, sources)
+        if (answers.some(isEmpty)) empty.push(`${board.title}: ${panel.title}`)
+      }
+    }
+    // A healthy blade that obeys has nothing to show here.
+    assert.deepEqual(empty, [
+      'Cabinet: What is not well',
+      'Node: Power and its limit',
+      'Node: By part',
+      'Node: Supplies',
+      'Node: Intake',
+      'Power control: Errors of devices',
+    ])
+  })
+
+  it('draw every dashboard; PICTURES=folder keeps them', async function draw() {
+    assert.ok(prometheus)
+    const browser = await startChromium(this)
+    try {
+      const sources = await boardSources(prometheus.url, pool)
+      for (const board of boards) {
+        const { charts, picture } = await drawBoard(browser, board, sources)
+        const series = panelsOf(board).filter(({ kind }) => kind === 'series')
+        const shown = series.filter(({ mayBeEmpty }) => mayBeEmpty === undefined)
+        assert.ok(charts >= shown.length, `${board.title}: ${charts} charts`)
+        const folder = process.env['PICTURES']
+        if (folder) await writeFile(join(folder, `${board.uid}.png`), picture)
+      }
+    } finally {
+      await browser.close()
+    }
+  })
+
   it('see the simulated system, each alert that has a limit', async () => {
     assert.ok(chain && directory)
     await breakLimits(directory)
@@ -143,6 +191,41 @@ describe('the rules in a real Prometheus', function realPrometheus() {
     }, 90)
   })
 })
+
+/** Restarts a node through power control, so that there is a transition to look at. */
+async function switchNode(controlUrl: string): Promise<void> {
+  const component = { xname: 'x1000c0s7b0n1' }
+  const body = JSON.stringify({ operation: 'Hard-Restart', location: [component] })
+  const authorization = `Bearer ${chainControlToken}`
+  const headers = { authorization, 'content-type': 'application/json' }
+  const answer = await fetch(`${controlUrl}/transitions`, { method: 'POST', headers, body })
+  const { transitionID } = (await answer.json()) as { transitionID: string }
+  await until(async () => {
+    const now = await fetch(`${controlUrl}/transitions/${transitionID}`, { headers })
+    const { transitionStatus } = (await now.json()) as { transitionStatus: string }
+    return transitionStatus === 'completed' ? true : undefined
+  }, 60)
+}
+
+/** A running job and its first node, over the last minutes. */
+async function boardSources(prometheusUrl: string, pool: Pool): Promise<Sources> {
+  const { rows } = await pool.query(
+    `select j.job_id, a.xname from job j join allocation a on a.run = j.id
+     where j.ended_at is null and a.xname ~ '^x1000' order by j.started_at, a.xname limit 1`,
+  )
+  const { job_id, xname } = rows[0]
+  const to = new Date()
+  const all = { cabinet: '.+', pdu: '.+', account: '.+' }
+  return {
+    prometheusUrl,
+    pool,
+    from: new Date(to.getTime() - 600_000),
+    to,
+    stepSeconds: 5,
+    scrapeSeconds: 1,
+    variables: { ...all, xname, jobid: String(job_id) },
+  }
+}
 
 /** Copies the rules, with limits that no system keeps to, and with budgets. */
 async function breakLimits(directory: string): Promise<void> {

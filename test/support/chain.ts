@@ -55,6 +55,7 @@ export interface Chain {
 }
 
 const log = { level: 'silent', format: 'json' } as const
+export const chainControlToken = 'a-token-for-the-chain'
 const login = { username: 'root', password: { env: 'DEVICE_PASSWORD' } }
 
 export async function startChain(options: ChainOptions): Promise<Chain> {
@@ -81,7 +82,11 @@ async function startServices(
   up: (part: Promise<Service>) => Promise<Service>,
 ): Promise<Omit<Chain, 'close'>> {
   const { password } = new URL(databaseUrl)
-  const env = { DEVICE_PASSWORD: 'secret', PGPASSWORD: decodeURIComponent(password) }
+  const env = {
+    DEVICE_PASSWORD: 'secret',
+    PGPASSWORD: decodeURIComponent(password),
+    CONTROL_TOKEN: chainControlToken,
+  }
   const context = { log: createLog('test', log), env }
   const postgres = {
     url: databaseUrl.replace(`:${password}@`, '@'),
@@ -111,7 +116,11 @@ async function startServices(
   const exporter = await up(
     startExporter({ log, devices, ...exporterSection.parse(polling) }, context),
   )
-  const switching = controlSection.parse({ web: { listenAddress: '127.0.0.1:0' }, credentials })
+  const switching = controlSection.parse({
+    web: { listenAddress: '127.0.0.1:0' },
+    credentials,
+    token: { env: 'CONTROL_TOKEN' },
+  })
   const control = await up(startControl({ log, devices, postgres, ...switching }, context))
   await until(async () => {
     const { state } = (await get(simulator, '/history')) as { state: string }
