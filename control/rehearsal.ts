@@ -227,6 +227,7 @@ async function awaitHistory(site: Site, simulator: string): Promise<string> {
 function overview(places: Places): string {
   const { exporter, remoteWrite, control, simulator, postgresPort, secret } = places
   const rows = [
+    ['the page', `http://${remoteWrite}/`],
     ['jobs and their energy', `http://${remoteWrite}/api/v1/jobs`],
     ['metrics of the devices', `http://${exporter}/metrics`],
     ['power control (PCS)', `http://${control}/power-status  token: ${secret('control-token')}`],

@@ -1,6 +1,7 @@
 import type { Express, Request, Response } from 'express'
 import type { Pool } from 'pg'
 import type { Registry } from 'prom-client'
+import { addPage } from '../dashboards/page/serve.ts'
 import { createApp, finishApp } from '../exporter/service/http.ts'
 import type { Logger } from '../exporter/service/log.ts'
 import { countAnswer, countRefusal, refuseMethod } from './answer.ts'
@@ -8,6 +9,7 @@ import { BodyReader } from './body.ts'
 import type { JobMetrics } from './jobs/metrics.ts'
 import { addJobRoutes } from './jobs/routes.ts'
 import type { WriteMetrics } from './metrics.ts'
+import { addOverviewRoutes } from './overview/route.ts'
 import { checkSchema } from './postgres/migrate.ts'
 import { writeVersion } from './protocol/headers.ts'
 import { addReadRoute } from './read-route.ts'
@@ -42,6 +44,8 @@ export function remoteWriteApp(parts: RemoteWriteApp): Express {
   const jobs = { pool, metrics: parts.jobMetrics, maxGapSeconds, silenceSeconds }
   addJobRoutes(app, { ...jobs, now: () => new Date() })
   addStorageRoute(app, parts.storage)
+  addOverviewRoutes(app, pool)
+  addPage(app)
   return finishApp(app, log)
 }
 
