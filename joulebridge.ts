@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { z } from 'zod'
+import { powerCommand } from './control/command.ts'
 import { startControl } from './control/main.ts'
 import { type RehearsalOptions, startRehearsal } from './control/rehearsal.ts'
 import { controlSection } from './control/settings.ts'
@@ -16,6 +17,8 @@ import { startSimulator } from './exporter/simulator/main.ts'
 import { simulatorSection } from './exporter/simulator/settings.ts'
 import manifest from './package.json' with { type: 'json' }
 import { describeJobEnergy } from './remote-write/energy/print.ts'
+import { addSlurm } from './remote-write/jobs/slurm/command.ts'
+import { slurmSection } from './remote-write/jobs/slurm/settings.ts'
 import { startRemoteWrite } from './remote-write/main.ts'
 import { migrate } from './remote-write/postgres/migrate.ts'
 import { connectionUrl, databasePlace, postgresSection } from './remote-write/postgres/pool.ts'
@@ -32,6 +35,7 @@ const settingsSchema = z
     remoteWrite: remoteWriteSection,
     control: controlSection,
     simulator: simulatorSection,
+    slurm: slurmSection,
   })
   .prefault({})
 
@@ -50,15 +54,28 @@ interface ServiceFlags {
 interface ServiceDefinition {
   section: 'exporter' | 'remoteWrite' | 'control' | 'simulator'
   description: string
-  run(settings: Settings, context: { log: Logger; env: NodeJS.ProcessEnv }): Promise<Service>
+  run(settings: Settings, context: ServiceContext): Promise<Service>
+}
+
+interface ServiceContext {
+  log: Logger
+  env: NodeJS.ProcessEnv
+  /** The settings file, and what it says now with the flags over it; absent: there is no file. */
+  source?: { file: string; read: () => Promise<Settings> } | undefined
 }
 
 const services: Record<string, ServiceDefinition> = {
   exporter: {
     section: 'exporter',
     description: 'ask the devices and show their readings as Prometheus metrics',
-    run: ({ log, devices, exporter }, context) =>
-      startExporter({ log, devices, ...exporter }, context),
+    run: (settings, { source, ...context }) => {
+      const own = ({ log, devices, exporter }: Settings) => ({ log, devices, ...exporter })
+      const read = source && (async () => own(await source.read()))
+      return startExporter(own(settings), {
+        ...context,
+        source: source && read && { file: source.file, read },
+      })
+    },
   },
   'remote-write': {
     section: 'remoteWrite',
@@ -86,6 +103,8 @@ async function main(): Promise<void> {
   addStart(program)
   for (const [name, service] of Object.entries(services)) addService(program, name, service)
   addTools(program)
+  addSlurm(program, { load: loadSettings, stopRequested, say })
+  program.addCommand(powerCommand({ say, env: process.env }))
   await program.parseAsync()
 }
 
@@ -147,7 +166,10 @@ function addService(program: Command, name: string, service: ServiceDefinition):
     const settings = await settingsWith(flags, service)
     if (flags.checkConfig) return say(`${flags['config.file'] ?? 'defaults'}: ok`)
     if (flags.migrateOnly) return await migrateDatabase(settings)
-    await serve(name, settings, service)
+    const file = flags['config.file']
+    const source =
+      file === undefined ? undefined : { file, read: () => settingsWith(flags, service) }
+    await serve(name, settings, service, source)
   })
 }
 
@@ -171,7 +193,14 @@ function addTools(program: Command): void {
     .argument('<id>', 'job id of the batch scheduler')
     .option('--url <url>', 'where remote-write answers', 'http://127.0.0.1:28011')
     .option('--json', 'the answer of the HTTP API as it comes')
-    .action(async (id, { url, json }) => say(await describeJobEnergy(url, id, json === true)))
+    .addOption(new Option('--explain', 'how it comes about, node by node').conflicts('json'))
+    .addOption(
+      new Option('--csv', 'each reading that it follows from').conflicts(['json', 'explain']),
+    )
+    .action(async (id, { url, ...forms }) => {
+      const form = (['json', 'explain', 'csv'] as const).find((form) => forms[form] === true)
+      say(await describeJobEnergy(url, id, form ?? 'table'))
+    })
   program
     .command('storage')
     .description('how large the record of samples is, and what of it')
@@ -202,12 +231,21 @@ async function migrateDatabase({ postgres }: Settings): Promise<void> {
   say('the database schema is up to date')
 }
 
-/** Runs a service until a signal, or the end of the parent that started it. */
-async function serve(name: string, settings: Settings, { run }: ServiceDefinition): Promise<void> {
+/**
+ * Runs a service until a signal, or the end of the parent that started it. SIGHUP has one that can
+ * read its settings again do so.
+ */
+async function serve(
+  name: string,
+  settings: Settings,
+  { run }: ServiceDefinition,
+  source: ServiceContext['source'],
+): Promise<void> {
   const log = createLog(name, settings.log)
-  const service = await run(settings, { log, env: process.env })
+  const service = await run(settings, { log, env: process.env, source })
   log.info({ url: service.url }, 'listening')
-  log.info({ reason: await stopRequested() }, 'stopping')
+  if (service.reload) process.on('SIGHUP', () => service.reload?.())
+  log.info({ reason: await stopRequested(service.reload && ['SIGHUP']) }, 'stopping')
   await service.close()
   if (process.connected) process.disconnect()
 }
@@ -217,10 +255,10 @@ async function serve(name: string, settings: Settings, { run }: ServiceDefinitio
  * after the first change nothing: Ctrl-C under npm arrives more than once. Whoever closes the pipe
  * that we write to, as `head` does, has seen enough.
  */
-function stopRequested(): Promise<string> {
+function stopRequested(but: readonly string[] = []): Promise<string> {
   return new Promise((resolve) => {
     for (const event of ['SIGINT', 'SIGTERM', 'SIGHUP', 'disconnect']) {
-      process.on(event, () => resolve(event))
+      if (!but.includes(event)) process.on(event, () => resolve(event))
     }
     process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
       if (code === 'EPIPE') resolve(code)

@@ -147,6 +147,7 @@ async function writeSettings(
   const { exporter, remoteWrite, control, simulator, secret } = places
   await keptSecret(secret('device-password'))
   await keptSecret(secret('control-token'))
+  await keptSecret(secret('exporter-token'))
   const login = { username: 'root', password: { file: secret('device-password') } }
   const credentials = caFile === undefined ? [] : [{ ...login, ca_file: caFile }]
   const remoteWriteUrl = `http://${remoteWrite}`
@@ -158,16 +159,22 @@ async function writeSettings(
     },
     exporter: {
       web: { listen_address: exporter },
+      token: { file: secret('exporter-token') },
       credentials,
       forward: places.prometheusProgram
         ? {}
         : { url: `${remoteWriteUrl}/api/v1/write`, instance: exporter },
     },
-    remote_write: { web: { listen_address: remoteWrite }, topology_file: places.topologyFile },
+    remote_write: {
+      web: { listen_address: remoteWrite },
+      topology_file: places.topologyFile,
+      exporters: [{ url: `http://${exporter}`, token: { file: secret('exporter-token') } }],
+    },
     control: {
       web: { listen_address: control },
       credentials,
       token: { file: secret('control-token') },
+      exporters: [{ url: `http://${exporter}`, token: { file: secret('exporter-token') } }],
     },
     simulator: {
       web: { listen_address: simulator },

@@ -1,6 +1,7 @@
-import type { Express } from 'express'
+import type { Express, Router } from 'express'
 import type { Registry } from 'prom-client'
 import { exposition, openMetricsEnd, ownMetrics, Renderer } from './exposition.ts'
+import { ExpositionCache } from './exposition-cache.ts'
 import { parseXname } from './inventory/xname.ts'
 import type { PmCounters } from './polling/pm-counters.ts'
 import type { PolledDevice } from './polling/polled-device.ts'
@@ -12,18 +13,20 @@ export interface ExporterApp {
   devices: readonly PolledDevice[]
   /** The counters of the node itself, when they are read. */
   inBand?: PmCounters | undefined
+  /** What others may ask of the polling. */
+  leases: Router
   registry: Registry
   log: Logger
 }
 
 /** The exporter's routes: all devices, one device now, and which devices there are. */
-export function exporterApp({ devices, inBand, registry, log }: ExporterApp): Express {
+export function exporterApp({ devices, inBand, leases, registry, log }: ExporterApp): Express {
   const renderer = new Renderer()
+  const cache = new ExpositionCache(() => (inBand === undefined ? devices : [...devices, inBand]))
   const metrics = async (openMetrics: boolean) => {
-    const sources = inBand === undefined ? devices : [...devices, inBand]
-    const texts = sources.map((source) => renderer.text(source.readings()))
+    cache.keepFresh()
     const own = await ownMetrics(registry, openMetrics)
-    return exposition(texts, openMetrics) + own + (openMetrics ? openMetricsEnd : '')
+    return cache.render(openMetrics, own + (openMetrics ? openMetricsEnd : ''))
   }
   const app = createApp({ log, registry, ready: () => firstPoll(devices), metrics })
   app.get('/', (_request, response) => {
@@ -49,6 +52,7 @@ export function exporterApp({ devices, inBand, registry, log }: ExporterApp): Ex
       return openMetrics ? text + openMetricsEnd : text
     })
   })
+  app.use('/api/v1', leases)
   return finishApp(app, log)
 }
 

@@ -55,21 +55,36 @@ export async function ownMetrics(registry: Registry, openMetrics: boolean): Prom
 
 const labelOrder = new Map<string, readonly string[]>(metrics.map((m) => [m.name, m.labels]))
 
-/** A series that a device gives twice is shown once, as it came first. */
 function renderDevice(readings: readonly Reading[]): DeviceText {
-  const lines = new Map<MetricName, Map<string, number>>()
-  for (const reading of readings) {
-    const family = lines.get(reading.metric) ?? new Map<string, number>()
-    lines.set(reading.metric, family)
-    const series = seriesText(reading)
-    if (!family.has(series)) family.set(series, reading.value)
-  }
   const text = new Map<MetricName, string>()
-  for (const [metric, family] of lines) {
-    const sorted = [...family].sort(([a], [b]) => collator.compare(a, b))
-    text.set(metric, sorted.map(([series, value]) => `${series} ${number(value)}\n`).join(''))
+  for (const [metric, series] of sortedSeries(readings)) {
+    const line = (reading: Reading) => `${seriesText(reading)} ${numberText(reading.value)}\n`
+    text.set(metric, series.map(line).join(''))
   }
   return text
+}
+
+/**
+ * The readings that are shown of a device, by metric, in order. A series that it gives twice is
+ * shown once, as it came first.
+ */
+export function sortedSeries(readings: readonly Reading[]): Map<MetricName, Reading[]> {
+  const families = new Map<MetricName, Map<string, Reading>>()
+  for (const reading of readings) {
+    const family = families.get(reading.metric) ?? new Map<string, Reading>()
+    families.set(reading.metric, family)
+    const series = seriesText(reading)
+    if (!family.has(series)) family.set(series, reading)
+  }
+  const sorted = new Map<MetricName, Reading[]>()
+  for (const [metric, family] of families) {
+    const entries = [...family].sort(([a], [b]) => collator.compare(a, b))
+    sorted.set(
+      metric,
+      entries.map(([, reading]) => reading),
+    )
+  }
+  return sorted
 }
 
 /** `outlet="AA2"` before `outlet="AA10"`. */
@@ -79,7 +94,7 @@ const collator = new Intl.Collator('en', { numeric: true })
  * OpenMetrics leaves the `_total` of a counter out of the family's name. Our statesets have their
  * state in the label `state`, as most exporters do, so there they are gauges too.
  */
-function familyHead(
+export function familyHead(
   { name, help, type }: Pick<Metric, 'name' | 'help'> & { type: string },
   openMetrics: boolean,
 ): string {
@@ -100,10 +115,10 @@ function ownLine(family: string, { value, labels, metricName = family }: OwnValu
     ([name, text]) => `${name}="${escapeLabel(String(text))}"`,
   )
   const series = parts.length === 0 ? metricName : `${metricName}{${parts.join(',')}}`
-  return `${series} ${number(value)}\n`
+  return `${series} ${numberText(value)}\n`
 }
 
-function number(value: number): string {
+export function numberText(value: number): string {
   if (value === Number.POSITIVE_INFINITY) return '+Inf'
   return value === Number.NEGATIVE_INFINITY ? '-Inf' : String(value)
 }

@@ -10,8 +10,8 @@ export const healthMetrics = [
   stateset(
     'cray_health_state',
     `Health of a part; ${parts}Status.Health. JAWS status of outlets, phases, lines, branches ` +
-      'and probes: a Normal is OK, a Warning Warning, an Alarm Critical. A part that is not ' +
-      'fitted has none.',
+      'probes and units: a Normal is OK, a Warning Warning, an Alarm Critical. A part that is ' +
+      'not fitted has none.',
     [...resource, 'state'],
   ),
   stateset(

@@ -1,6 +1,7 @@
 import { healthMetrics } from './health-metrics.ts'
 import { common, counter, gauge, type Metric, stateset } from './metric.ts'
 import { pduMetrics } from './pdu-metrics.ts'
+import { pollMetrics } from './poll-metrics.ts'
 
 export type { Metric } from './metric.ts'
 
@@ -18,8 +19,6 @@ const sensorPlace = ['name', 'parent', 'context', 'index', 'side', 'line'] as co
 const anySensor = [...common, ...sensor, ...sensorPlace] as const
 const powerLimit = [...common, 'chassis', 'processor', 'control', 'mode'] as const
 const supply = [...common, 'chassis', 'bay'] as const
-const device = ['xname', 'bmc'] as const
-
 const processor = [...common, 'processor'] as const
 const domain = [...common, 'domain'] as const
 const fan = [...anySensor, 'member'] as const
@@ -29,7 +28,9 @@ const supplyMetrics = 'Redfish Chassis/*/PowerSubsystem/PowerSupplies/*/Metrics'
 const processors = 'Redfish Systems/*/Processors/*/EnvironmentMetrics'
 const inBand = 'a domain of the node as it sees itself; /sys/cray/pm_counters/*'
 const nodeSensors = 'Redfish Chassis/NodeN/Sensors/'
-const anySensors = 'Redfish Chassis/*/Sensors/*, those without a metric of their own:'
+const anySensors =
+  'Redfish Chassis/*/Sensors/*, and copies of sensors in other resources (sensor is their path), ' +
+  'those without a metric of their own:'
 
 const readingMetrics = [
   counter(
@@ -101,7 +102,7 @@ const readingMetrics = [
   gauge('cray_sensor_temperature_celsius', `${anySensors} temperature, Cel.`, anySensor),
   gauge(
     'cray_sensor_pressure_pascals',
-    `${anySensors} pressure, PSI x 6894.757293168, kPa x 1000.`,
+    `${anySensors} pressure, PSI x 6894.757293168, kPa x 1000, bar x 100000.`,
     anySensor,
   ),
   gauge('cray_sensor_humidity_ratio', `${anySensors} humidity, % x 0.01.`, anySensor),
@@ -114,7 +115,8 @@ const readingMetrics = [
   gauge(
     'cray_sensors_without_reading',
     'Sensors of a device that gave no value: absent (not fitted), no_reading (no value in the ' +
-      'answer), never_read (value 0 with a time of 1970) or implausible.',
+      'answer), never_read (value 0 with a time of 1970) or implausible (an outlier of a meter, ' +
+      'the line of a supply outside 30 to 500 V, what no air or metal has).',
     [...common, 'reason'],
   ),
   gauge(
@@ -179,9 +181,10 @@ const readingMetrics = [
   ),
   counter(
     'cray_server_energy_joules_total',
-    'Energy of a server; Redfish Chassis/Self/Sensors/Energy Reading, J, which restarts often ' +
-      'and is implausibly small on Gigabyte servers; elsewhere Chassis/*/EnvironmentMetrics ' +
-      'EnergyJoules, or EnergykWh x 3600000.',
+    'Energy of a server; Redfish Chassis/Self/Sensors/Energy Reading or its copy in ' +
+      'Chassis/Self/Power AccumulatedEnergyJoules, J, which restarts often and is implausibly ' +
+      'small on Gigabyte servers; elsewhere Chassis/*/EnvironmentMetrics EnergyJoules, or ' +
+      'EnergykWh x 3600000.',
     [...common, 'chassis'],
   ),
   gauge(
@@ -205,8 +208,9 @@ const readingMetrics = [
   ),
   gauge(
     'cray_power_supply_output_window_watts',
-    'Mean and most output of a power supply of late; Redfish Chassis/1/Power PowerSupplies[]' +
-      '.Oem.Hpe.{Average,Max}PowerOutputWatts, W.',
+    'Mean and most output of a power supply of late; Redfish Chassis/*/Power PowerSupplies[]' +
+      '.Oem.Hpe.{Average,Max}PowerOutputWatts, or LastPowerOutputWatts beside another ' +
+      'PowerOutputWatts, W.',
     [...supply, 'stat'],
   ),
   gauge(
@@ -231,7 +235,8 @@ const readingMetrics = [
   ),
   gauge(
     'cray_processor_power_watts',
-    `Power of a processor or accelerator; ${processors} PowerWatts, W.`,
+    `Power of a processor or accelerator; ${processors} PowerWatts, else ProcessorMetrics ` +
+      'ConsumedPowerWatt, W.',
     processor,
   ),
   counter(
@@ -241,7 +246,8 @@ const readingMetrics = [
   ),
   gauge(
     'cray_processor_temperature_celsius',
-    `Temperature of a processor or accelerator; ${processors} TemperatureCelsius, Cel.`,
+    `Temperature of a processor or accelerator; ${processors} TemperatureCelsius, else ` +
+      'ProcessorMetrics, Cel.',
     processor,
   ),
   gauge(
@@ -294,51 +300,6 @@ const readingMetrics = [
     'Changes when the controller restarts, and its energies with it; ' +
       '/sys/cray/pm_counters/startup.',
     [...common, 'startup'],
-  ),
-] as const
-
-/** How the exporter fares with each device. */
-const pollMetrics = [
-  gauge(
-    'cray_device_up',
-    'Whether the device answered any request of its last poll of power and energy.',
-    device,
-  ),
-  gauge(
-    'cray_device_scrape_duration_seconds',
-    'How long the last poll of power and energy took.',
-    device,
-  ),
-  gauge(
-    'cray_device_last_success_timestamp_seconds',
-    'Unix time of the last poll that the device answered: the age of what is shown of it.',
-    device,
-  ),
-  counter(
-    'cray_device_requests_total',
-    'Requests sent to the device and answered or failed, but for logins to sessions.',
-    device,
-  ),
-  counter(
-    'cray_device_errors_total',
-    'Requests that failed: unreachable, timeout, unauthorized, unsupported or malformed.',
-    [...device, 'reason'],
-  ),
-  gauge(
-    'cray_device_certificate_expiry_timestamp_seconds',
-    'Unix time at which the certificate ends that the device showed last, trusted or not.',
-    device,
-  ),
-  gauge(
-    'cray_device_login_refused',
-    'Whether the device refused the password that it got last (HTTP 401). After two refusals in ' +
-      'a row it gets the same one again only after 5 minutes, then after up to 30.',
-    device,
-  ),
-  counter(
-    'cray_device_sessions_total',
-    'Redfish sessions opened on the device; only where the settings ask for them.',
-    device,
   ),
 ] as const
 

@@ -4,29 +4,23 @@ import { hsmSettings } from './inventory/hsm.ts'
 import { shardSetting } from './inventory/shard.ts'
 import { credentialSettings, type Device, xname } from './inventory/static.ts'
 import { parseXname } from './inventory/xname.ts'
+import { pollSettings } from './polling/pace.ts'
 import type { LogSettings } from './service/log.ts'
-import { listenAddress, seconds } from './service/settings.ts'
+import { listenAddress, seconds, secret } from './service/settings.ts'
 import { pushSettings } from './telemetry/push.ts'
 
 /** The section `exporter` of the settings file, with its defaults. */
 export const exporterSection = z
   .strictObject({
     web: z.strictObject({ listenAddress: listenAddress.default('127.0.0.1:28010') }).prefault({}),
-    poll: z
-      .strictObject({
-        /** Pace of power and energy. */
-        fastSeconds: seconds.default(10),
-        /** Pace of temperatures, voltages and the like. */
-        slowSeconds: seconds.default(60),
-        /** Deadline of one request to a device. */
-        timeoutSeconds: seconds.default(10),
-        /** Pause between requests to a PDU that falls over under bursts (HPE). */
-        gapSeconds: seconds.default(1),
-        /** Requests in flight: to one device, and in all. */
-        perDevice: z.int().min(1).default(2),
-        inFlight: z.int().min(1).default(64),
-      })
-      .prefault({}),
+    /** When and how gently the devices are asked. */
+    poll: pollSettings,
+    /** The bearer token of the calls hold and poll; without it both are refused. */
+    token: secret.optional(),
+    /** How often the settings file is looked at for changes; SIGHUP has it read at once. */
+    reloadSeconds: seconds.default(5),
+    /** Where the devices that HSM named last are kept for the next start; absent: nowhere. */
+    stateDirectory: z.string().optional(),
     /** The counters of the node that this runs on, in band; off unless its xname is given. */
     pmCounters: z
       .strictObject({
@@ -48,6 +42,8 @@ export const exporterSection = z
       .strictObject({
         url: z.url().optional(),
         intervalSeconds: seconds.default(10),
+        /** Compressed samples that wait while the receiver is away; then the oldest are dropped. */
+        queueMegabytes: z.number().positive().default(64),
         /** The target labels that Prometheus would add. */
         job: z.string().default('joulebridge'),
         instance: z.string().default('exporter'),

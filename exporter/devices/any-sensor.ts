@@ -13,7 +13,8 @@ export function anySensorReadings(labels: Record<string, string>, sensor: Sensor
   return [{ metric, labels: { ...labels, ...sensor.place }, value: sensor.reading.value }]
 }
 
-const metricOf: Record<Quantity, MetricName | undefined> = {
+/** For what has no metric of its own, by what it measures. */
+export const metricOf: Record<Quantity, MetricName | undefined> = {
   power: 'cray_sensor_power_watts',
   energy: 'cray_sensor_energy_joules_total',
   voltage: 'cray_sensor_voltage_volts',

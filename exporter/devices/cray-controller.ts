@@ -7,7 +7,7 @@ import {
   ifAny,
   listingIfAny,
 } from '../redfish/collection.ts'
-import { linkAt, textAt } from '../redfish/parse.ts'
+import { linkAt } from '../redfish/parse.ts'
 import type { Collector, Plan } from './collector.ts'
 import { type CrayPlace, crayPlace } from './cray-place.ts'
 import { isFastSensor, sensorReadings } from './cray-sensors.ts'
@@ -45,7 +45,8 @@ async function plan(get: Get): Promise<Plan> {
     slow.push(...(await limitPaths(path, chassis, get)))
     slow.push(...(await collectionIfAny(linkAt(chassis, 'Oem', 'Alarms'), get)))
     if (chassis !== undefined) slow.push(path)
-    const rectifiers = textAt(chassis, 'Model') === 'CMM' ? linkAt(chassis, 'Power') : undefined
+    const isPowered = members.some((member) => /\/Rectifier\d+\w*$/.test(member))
+    const rectifiers = isPowered ? linkAt(chassis, 'Power') : undefined
     if (rectifiers !== undefined) slow.push(rectifiers)
   }
   slow.push(...(await collectionIfAny('/redfish/v1/Systems', get)))
@@ -57,10 +58,10 @@ async function plan(get: Get): Promise<Plan> {
 
 /** The power limits of a node: `Controls`, or in older firmware its `Power`. */
 async function limitPaths(path: string, chassis: unknown, get: Get): Promise<string[]> {
-  const controls = linkAt(chassis, 'Controls')
-  if (controls !== undefined) return await collectionIfAny(controls, get)
+  const controls = await collectionIfAny(linkAt(chassis, 'Controls'), get)
+  if (controls.length > 0) return controls
   const power = linkAt(chassis, 'Power')
-  return power !== undefined && /\/Node\d+$/.test(path) ? [power] : []
+  return power !== undefined && /\/Node[ _-]?\d+$/i.test(path) ? [power] : []
 }
 
 function readings(
@@ -85,7 +86,7 @@ function readings(
 
 /** A NIC card has a power state too, but no name of its own. */
 function componentReadings(labels: CrayPlace, chassis: string, body: unknown): Reading[] {
-  const power = /^Mezz\d+$/.test(chassis) ? [] : powerStateReadings(labels, body)
+  const power = /^Mezz[ _-]?\d+$/i.test(chassis) ? [] : powerStateReadings(labels, body)
   return [...power, ...triggeredReadings(labels, body)]
 }
 
@@ -94,7 +95,7 @@ function placeOfPart(bmc: string, path: string, member = ''): CrayPlace {
   const chassis = componentPath.exec(path)?.[1]
   return chassis === undefined
     ? { xname: bmc, bmc, source: 'redfish' }
-    : crayPlace(bmc, chassis, member.replace(' ', ''))
+    : crayPlace(bmc, chassis, member.replace(/\s/g, ''))
 }
 
 /** A chassis or system, and what lies within it. */

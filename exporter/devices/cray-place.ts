@@ -21,12 +21,12 @@ export function crayPlace(bmc: string, chassis: string, sensor = ''): CrayPlace 
 
 function componentOf(bmc: string, chassis: string, sensor: string): string {
   const around = parentXname(bmc) ?? bmc
-  const node = numberIn(/^Node(\d+)$/, chassis)
+  const node = numberIn(/^Node[ _-]?(\d+)$/i, chassis)
   if (node !== undefined) return `${bmc}n${node}`
   if (isChassisController(bmc)) {
-    const blade = numberIn(/^Blade(\d+)$/, chassis)
+    const blade = numberIn(/^Blade[ _-]?(\d+)$/i, chassis)
     if (blade !== undefined) return `${around}s${blade}`
-    const peripheral = numberIn(/^Perif(\d+)$/, chassis)
+    const peripheral = numberIn(/^Perif[ _-]?(\d+)$/i, chassis)
     if (peripheral !== undefined) return `${around}r${peripheral}`
     const rectifier = numberIn(/^Rectifier(\d+)/, sensor)
     return rectifier === undefined ? around : `${around}t${rectifier}`

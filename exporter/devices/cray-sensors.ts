@@ -1,75 +1,131 @@
 import type { MetricName, Reading } from '../metrics.ts'
 import { listedMembers } from '../redfish/collection.ts'
+import { textAt } from '../redfish/parse.ts'
 import { parseSensor, type Sensor } from '../redfish/sensor.ts'
+import { unitOf } from '../redfish/units.ts'
 import { anySensorReadings } from './any-sensor.ts'
 import { crayPlace } from './cray-place.ts'
+import { newWithout, withoutReadings } from './without-reading.ts'
 
 /** The sensors among a controller's resources, as readings. */
 export function sensorReadings(bmc: string, resources: ReadonlyMap<string, unknown>): Reading[] {
+  const without = newWithout()
   const found: Reading[] = []
-  const without = { absent: 0, no_reading: 0, never_read: 0 }
+  const own: Placed[] = []
   for (const [path, body] of resources) {
     const chassis = sensorPath.exec(path)?.groups?.['chassis']
     if (chassis === undefined) continue
-    const sensor = parseSensor(body, path)
+    const sensor = parseSensor(withType(body), path)
     if (sensor.without !== undefined) without[sensor.without]++
-    found.push(...readingsOf(bmc, chassis, sensor))
+    if (sensor.reading === undefined) continue
+    const reading = ownReading(bmc, chassis, sensor)
+    if (reading === undefined) found.push(...anyReading(bmc, chassis, sensor))
+    else own.push({ path, chassis, sensor, reading })
   }
-  const labels = { xname: bmc, bmc, source: 'redfish' }
-  for (const [reason, value] of Object.entries(without)) {
-    found.push({ metric: 'cray_sensors_without_reading', labels: { ...labels, reason }, value })
-  }
-  return [...found, ...chassisPower(bmc, found, resources)]
+  found.push(...ownReadings(bmc, own))
+  const counts = withoutReadings({ xname: bmc, bmc, source: 'redfish' }, without)
+  return [...found, ...counts, ...chassisPower(bmc, own, resources)]
+}
+
+interface Placed {
+  path: string
+  chassis: string
+  sensor: Sensor
+  reading: Reading
+}
+
+/** Of two sensors that would be one series the first by path is it, the other is any sensor. */
+function ownReadings(bmc: string, own: readonly Placed[]): Reading[] {
+  const taken = new Set<string>()
+  const sorted = [...own].sort((a, b) => (a.path < b.path ? -1 : 1))
+  return sorted.flatMap(({ chassis, sensor, reading }) => {
+    const key = JSON.stringify([reading.metric, reading.labels])
+    if (taken.has(key)) return anyReading(bmc, chassis, sensor)
+    taken.add(key)
+    return [reading, ...timeReading(bmc, chassis, sensor, reading.metric)]
+  })
 }
 
 const sensorPath = /^\/redfish\/v1\/Chassis\/(?<chassis>[^/]+)\/Sensors\/(?<sensor>[^/]+)$/
+
+/** What a sensor measures is the end of its id too; a pressure without a unit is in PSI here. */
+function withType(body: unknown): unknown {
+  const isPressure = /^pressure$/i.test(textAt(body, 'ReadingType') ?? '')
+  const isUnnamed = textAt(body, 'ReadingUnits') === undefined
+  if (isUnnamed && isPressure) return { ...Object(body), ReadingUnits: 'PSI' }
+  if (unitOf(body) !== undefined) return body
+  const type = /(Power|Energy|Voltage|Current|Temperature|Pressure)$/.exec(textAt(body, 'Id') ?? '')
+  return type === null ? body : { ...Object(body), ReadingUnits: idUnits[type[0]] }
+}
+
+const idUnits: Record<string, string> = {
+  Power: 'W',
+  Energy: 'J',
+  Voltage: 'V',
+  Current: 'A',
+  Temperature: 'Cel',
+  Pressure: 'PSI',
+}
 
 /** Power and energy that a system is watched by; regulators deep in a node can wait. */
 export function isFastSensor(path: string): boolean {
   const { chassis = '', sensor = '' } = sensorPath.exec(path)?.groups ?? {}
   if (!/(Power|Energy)$/.test(sensor)) return false
-  return chassis === 'Enclosure' || ownMetric(chassis, sensor) !== undefined
+  return isEnclosure(chassis) || ownMetric(chassis, sensor) !== undefined
+}
+
+/** A controller's own chassis is mostly `Enclosure`: it is none of those that are numbered. */
+function isEnclosure(chassis: string): boolean {
+  return !/^(Node|Mezz|Blade|Perif)[ _-]?\d+$/i.test(chassis)
+}
+
+function isNode(chassis: string): boolean {
+  return /^Node[ _-]?\d+$/i.test(chassis)
 }
 
 /** Sensors that have a metric of their own; what the pattern names becomes a label. */
-const ownMetrics: readonly { chassis: RegExp; sensor: RegExp; metric: MetricName }[] = [
+const ownMetrics: readonly {
+  chassis: (name: string) => boolean
+  sensor: RegExp
+  metric: MetricName
+}[] = [
   {
-    chassis: /^Node\d+$/,
+    chassis: isNode,
     sensor: /^ChassisVoltageRegulator0InputEnergy$/,
     metric: 'cray_node_energy_joules_total',
   },
   {
-    chassis: /^Node\d+$/,
+    chassis: isNode,
     sensor: /^ChassisVoltageRegulator0InputPower$/,
     metric: 'cray_node_power_watts',
   },
   {
-    chassis: /^Node\d+$/,
+    chassis: isNode,
     sensor: /^Chassis(?<domain>CPU|Memory)Subsystem0OutputEnergy$/,
     metric: 'cray_domain_energy_joules_total',
   },
   {
-    chassis: /^Node\d+$/,
+    chassis: isNode,
     sensor: /^Chassis(?<domain>CPU|Memory)Subsystem0OutputPower$/,
     metric: 'cray_domain_power_watts',
   },
   {
-    chassis: /^Node\d+$/,
+    chassis: isNode,
     sensor: /^GPUSubsystem(?:Accelerator|GPU)(?<accelerator>\d+)Power$/,
     metric: 'cray_accelerator_power_watts',
   },
   {
-    chassis: /^Enclosure$/,
+    chassis: isEnclosure,
     sensor: /^Rectifier(?<rectifier>\d+)(?<side>Input|Output)Power$/,
     metric: 'cray_rectifier_power_watts',
   },
   {
-    chassis: /^Enclosure$/,
+    chassis: isEnclosure,
     sensor: /^Rectifier(?<rectifier>\d+)(?<line>Line\d)?(?<side>Input|Output)Current$/,
     metric: 'cray_rectifier_current_amperes',
   },
   {
-    chassis: /^Enclosure$/,
+    chassis: isEnclosure,
     sensor: /^Rectifier(?<rectifier>\d+)(?<line>Line\dToLine\d)?(?<side>Input|Output)Voltage$/,
     metric: 'cray_rectifier_voltage_volts',
   },
@@ -77,7 +133,7 @@ const ownMetrics: readonly { chassis: RegExp; sensor: RegExp; metric: MetricName
 
 function ownMetric(chassis: string, sensor: string) {
   for (const own of ownMetrics) {
-    const match = own.chassis.test(chassis) ? own.sensor.exec(sensor) : null
+    const match = own.chassis(chassis) ? own.sensor.exec(sensor) : null
     if (match) return { metric: own.metric, labels: namedLabels(match.groups ?? {}) }
   }
   return undefined
@@ -92,25 +148,36 @@ function namedLabels(groups: Record<string, string | undefined>): Record<string,
   return labels
 }
 
-function readingsOf(bmc: string, chassis: string, sensor: Sensor): Reading[] {
-  if (sensor.reading === undefined) return []
-  const { value, takenAt } = sensor.reading
+function anyReading(bmc: string, chassis: string, sensor: Sensor): Reading[] {
+  const place = crayPlace(bmc, chassis, sensor.id)
+  return anySensorReadings({ ...place, chassis, sensor: sensor.id }, sensor)
+}
+
+/** The reading under a metric of its own, if the sensor has one and measures what it says. */
+function ownReading(bmc: string, chassis: string, sensor: Sensor): Reading | undefined {
+  if (sensor.reading === undefined) return undefined
+  const { value } = sensor.reading
   const place = crayPlace(bmc, chassis, sensor.id)
   const leak = /^cabinet_(.+)_leak_detect$/.exec(sensor.place['name'] ?? '')?.[1]
   if (leak !== undefined && sensor.quantity === 'voltage') {
-    return [{ metric: 'cray_leak_detector_volts', labels: { ...place, position: leak }, value }]
+    return { metric: 'cray_leak_detector_volts', labels: { ...place, position: leak }, value }
   }
   const own = ownMetric(chassis, sensor.id)
-  const names = { chassis, sensor: sensor.id }
-  if (own === undefined) return anySensorReadings({ ...place, ...names }, sensor)
-  const reading = { metric: own.metric, labels: { ...place, ...own.labels }, value }
-  if (takenAt === undefined || !own.metric.startsWith('cray_node_')) return [reading]
-  const time = {
-    metric: 'cray_sensor_reading_timestamp_seconds',
-    labels: { ...place, ...names },
-    value: takenAt.getTime() / 1000,
-  } as const
-  return [reading, time]
+  if (own === undefined || !own.metric.includes(`_${sensor.quantity}_`)) return undefined
+  return { metric: own.metric, labels: { ...place, ...own.labels }, value }
+}
+
+/** When the device took the reading, for what nodes are billed by. */
+function timeReading(
+  bmc: string,
+  chassis: string,
+  { id, reading }: Sensor,
+  metric: MetricName,
+): Reading[] {
+  if (reading?.takenAt === undefined || !metric.startsWith('cray_node_')) return []
+  const labels = { ...crayPlace(bmc, chassis, id), chassis, sensor: id }
+  const value = reading.takenAt.getTime() / 1000
+  return [{ metric: 'cray_sensor_reading_timestamp_seconds', labels, value }]
 }
 
 /**
@@ -119,18 +186,18 @@ function readingsOf(bmc: string, chassis: string, sensor: Sensor): Reading[] {
  */
 function chassisPower(
   bmc: string,
-  found: readonly Reading[],
+  own: readonly Placed[],
   resources: ReadonlyMap<string, unknown>,
 ): Reading[] {
-  const listed = listedMembers('/redfish/v1/Chassis/Enclosure/Sensors', resources)
+  const rectifiers = own.filter(({ reading }) => reading.metric === 'cray_rectifier_power_watts')
+  const lists = new Set(rectifiers.map(({ path }) => path.slice(0, path.lastIndexOf('/'))))
+  const listed = [...lists].flatMap((list) => listedMembers(list, resources))
   return ['Input', 'Output'].flatMap((side) => {
-    const rectifier = new RegExp(`/Rectifier\\d+${side}Power$`)
-    const expected = listed.filter((member) => rectifier.test(member)).length
-    const parts = found.filter(
-      ({ metric, labels }) => metric === 'cray_rectifier_power_watts' && labels['side'] === side,
-    )
+    const pattern = new RegExp(`/Rectifier\\d+${side}Power$`)
+    const expected = listed.filter((member) => pattern.test(member)).length
+    const parts = rectifiers.filter(({ reading }) => reading.labels['side'] === side)
     if (expected === 0 || parts.length < expected) return []
-    const value = parts.reduce((sum, part) => sum + part.value, 0)
+    const value = parts.reduce((sum, { reading }) => sum + reading.value, 0)
     const labels = { ...crayPlace(bmc, 'Enclosure'), side }
     return [{ metric: 'cray_chassis_power_watts', labels, value }]
   })

@@ -1,5 +1,7 @@
 import { type Reading, stateReadings } from '../metrics.ts'
-import { fieldAt, listAt, numberAt, numericTextAt, textAt } from '../redfish/parse.ts'
+import { fieldAt, listAt, textAt } from '../redfish/parse.ts'
+import { readingAt } from '../redfish/units.ts'
+import { isPowerControl, limitReadings } from './standard-modules.ts'
 
 /** A leak alarm. Only `Armed`, its state of rest, is documented; another is shown as it comes. */
 export function alarmReadings(labels: Record<string, string>, body: unknown): Reading[] {
@@ -24,18 +26,11 @@ export function triggeredReadings(labels: Record<string, string>, body: unknown)
  */
 export function controlReadings(labels: Record<string, string>, body: unknown): Reading[] {
   const control = textAt(body, 'Id')
-  if (control === undefined || textAt(body, 'ControlType') !== 'Power') return []
-  const limit = { ...labels, control, mode: textAt(body, 'ControlMode') ?? 'Unknown' }
-  const found: Reading[] = []
-  const add = (metric: Reading['metric'], own: Record<string, string>, value?: number) => {
-    if (value !== undefined) found.push({ metric, labels: own, value })
-  }
-  add('cray_power_limit_watts', limit, numberAt(body, 'SetPoint'))
-  add('cray_power_limit_min_watts', limit, numberAt(body, 'SettingRangeMin'))
-  add('cray_power_limit_max_watts', limit, numberAt(body, 'SettingRangeMax'))
-  const idle = numericTextAt(body, 'Oem', 'Hpe', 'PowerIdleWatts')
-  if (control === 'NodePowerLimit') add('cray_node_idle_power_watts', labels, idle || undefined)
-  return found
+  if (control === undefined || !isPowerControl(body)) return []
+  const limits = limitReadings({ ...labels, control, mode: 'Unknown' }, body)
+  const value = readingAt(body, 'Oem', 'Hpe', 'PowerIdleWatts')
+  if (!value || control !== 'NodePowerLimit') return limits
+  return [...limits, { metric: 'cray_node_idle_power_watts', labels, value }]
 }
 
 /**

@@ -1,10 +1,11 @@
 import type { Device } from '../inventory/static.ts'
 import { type MetricName, type Reading, stateReadings } from '../metrics.ts'
-import { listAt, numberAt, textAt } from '../redfish/parse.ts'
-import { inBaseUnits } from '../redfish/units.ts'
+import { listAt, textAt } from '../redfish/parse.ts'
+import { inBaseUnits, isImplausible, readingAt } from '../redfish/units.ts'
 import type { Collector } from './collector.ts'
 import { componentInfo, healths } from './health.ts'
 import { outletNumbers, pduNumber } from './pdu-place.ts'
+import { newWithout, withoutReadings } from './without-reading.ts'
 
 /**
  * A ServerTech iPDU over JAWS, its JSON interface. Each path is a whole list, about 0.5 s each,
@@ -20,9 +21,9 @@ export const jaws: Collector = {
       '/jaws/monitor/branches',
       '/jaws/monitor/sensors/temp',
       '/jaws/monitor/sensors/humidity',
-      '/jaws/config/info/units',
+      '/jaws/monitor/units',
     ],
-    once: ['/jaws/monitor/units'],
+    once: ['/jaws/config/info/units'],
   }),
   readings,
 }
@@ -94,17 +95,28 @@ function readings(
       if (label === 'outlet') found.push(...outletState(element, labels))
     }
   }
-  const units = listAt(resources.get('/jaws/config/info/units'))
-  const infos = units.flatMap((unit) => unitInfo(unit, xname, xnameOf))
-  return [...found, ...infos, ...withoutReading(xname, resources)]
+  const units = (path: string) =>
+    listAt(resources.get(path)).flatMap((unit) => {
+      const place = { xname: xnameOf('unit', textAt(unit, 'id') ?? ''), bmc: xname, source: 'jaws' }
+      return [...unitInfo(unit, place), ...healthReadings(unit, '/jaws/monitor/units', place)]
+    })
+  const infos = unitPaths.flatMap(units)
+  return [...found, ...infos, ...probesWithout(xname, resources)]
 }
 
-/** Which PDU, or outlet of a PDU, an id of each list belongs to. */
+const unitPaths = ['/jaws/monitor/units', '/jaws/config/info/units']
+
+/**
+ * Which PDU, or outlet of a PDU, an id of each list belongs to. Each unit has outlets or is among
+ * the units, of which the list may come later.
+ */
 function placesOf(xname: string, resources: ReadonlyMap<string, unknown>) {
   const ids = (path: string) =>
     listAt(resources.get(path)).flatMap((element) => textAt(element, 'id') ?? [])
-  const units = ids('/jaws/monitor/units')
-  const outlets = outletNumbers(ids('/jaws/monitor/outlets'))
+  const outletIds = ids('/jaws/monitor/outlets')
+  const letters = [...unitPaths.flatMap(ids), ...outletIds].map((id) => id.slice(0, 1))
+  const units = [...new Set(letters)]
+  const outlets = outletNumbers(outletIds)
   return (label: string, id: string): string => {
     const pdu = `${xname}p${pduNumber(id, units)}`
     return label === 'outlet' ? `${pdu}v${outlets.get(id)}` : pdu
@@ -127,10 +139,23 @@ function fieldReadings(
   fields: readonly Field[],
   labels: Record<string, string>,
 ): Reading[] {
+  if (isMissing(element)) return []
   return fields.flatMap(([name, metric, factor = 1]) => {
-    const value = numberAt(element, name)
-    return value === undefined ? [] : [{ metric, labels, value: inBaseUnits(value, factor) }]
+    const value = fieldValue(element, [name, metric, factor])
+    return value === undefined ? [] : [{ metric, labels, value }]
   })
+}
+
+/** In base units; what no air can have is none. */
+function fieldValue(element: unknown, [name, metric, factor = 1]: Field): number | undefined {
+  const raw = readingAt(element, name)
+  const value = raw === undefined ? undefined : inBaseUnits(raw, factor)
+  const quantity = /_(temperature|humidity)_/.exec(metric)?.[1]
+  const isOdd =
+    (quantity === 'temperature' || quantity === 'humidity') &&
+    value !== undefined &&
+    isImplausible(quantity, value)
+  return isOdd ? undefined : value
 }
 
 function outletState(element: unknown, labels: Record<string, string>): Reading[] {
@@ -157,18 +182,13 @@ const healthOf: readonly [RegExp, string][] = [
   [/normal/i, 'OK'],
 ]
 
-function unitInfo(
-  unit: unknown,
-  bmc: string,
-  xnameOf: (label: string, id: string) => string,
-): Reading[] {
+function unitInfo(unit: unknown, place: Record<string, string>): Reading[] {
   const id = textAt(unit, 'id')
   if (id === undefined) return []
-  const labels = { xname: xnameOf('unit', id), bmc, source: 'jaws', resource: `units/${id}` }
-  return componentInfo(labels, {
-    model: textAt(unit, 'model_number'),
-    serial: textAt(unit, 'product_serial_number'),
-  })
+  return componentInfo(
+    { ...place, resource: `units/${id}` },
+    { model: textAt(unit, 'model_number'), serial: textAt(unit, 'product_serial_number') },
+  )
 }
 
 /** A place for a probe is listed even when none is plugged in, without a value. */
@@ -176,16 +196,15 @@ function isMissing(element: unknown): boolean {
   return /^not\s?found$/i.test(textAt(element, 'status') ?? '')
 }
 
-function withoutReading(xname: string, resources: ReadonlyMap<string, unknown>): Reading[] {
-  const probes = lists.filter(({ label }) => label === 'probe')
-  const silent = probes.flatMap(({ path, fields }) =>
-    listAt(resources.get(path)).filter((element) =>
-      fields.every(([name]) => numberAt(element, name) === undefined),
-    ),
-  )
-  const absent = silent.filter(isMissing).length
-  return Object.entries({ absent, no_reading: silent.length - absent }).map(([reason, value]) => {
-    const labels = { xname, bmc: xname, source: 'jaws', reason }
-    return { metric: 'cray_sensors_without_reading', labels, value }
-  })
+function probesWithout(xname: string, resources: ReadonlyMap<string, unknown>): Reading[] {
+  const without = newWithout()
+  for (const { path, fields } of lists.filter(({ label }) => label === 'probe')) {
+    for (const element of listAt(resources.get(path))) {
+      const has = (test: (field: Field) => unknown) => fields.some((field) => test(field))
+      if (isMissing(element)) without.absent++
+      else if (!has(([name]) => readingAt(element, name) !== undefined)) without.no_reading++
+      else if (!has((field) => fieldValue(element, field) !== undefined)) without.implausible++
+    }
+  }
+  return withoutReadings({ xname, bmc: xname, source: 'jaws' }, without)
 }

@@ -1,13 +1,22 @@
 import { type MetricName, type Reading, stateReadings } from '../metrics.ts'
 import { listedMembers } from '../redfish/collection.ts'
-import { type Excerpt, excerptAt, excerptSources, selfDescribedAt } from '../redfish/excerpt.ts'
+import { type Excerpt, selfDescribedAt } from '../redfish/excerpt.ts'
 import { fieldAt, textAt } from '../redfish/parse.ts'
 import { parseSensor, type Sensor } from '../redfish/sensor.ts'
-import { inBaseUnits, type Quantity } from '../redfish/units.ts'
+import { type Quantity, readingAt } from '../redfish/units.ts'
 import { anySensorReadings } from './any-sensor.ts'
+import {
+  type Context,
+  countWithout,
+  otherExcerpts,
+  type Rule,
+  ruled,
+  ShownSensors,
+} from './excerpts.ts'
 import { partReadings } from './health.ts'
 import { outletNumbers } from './pdu-place.ts'
 import { powerStates } from './power-state.ts'
+import { newWithout, withoutReadings } from './without-reading.ts'
 
 type Resources = ReadonlyMap<string, unknown>
 type Labels = Record<string, string>
@@ -34,40 +43,55 @@ export function rackPduReadings(
   resources: Resources,
   { energyFactor }: { energyFactor?: number } = {},
 ): Reading[] {
-  const copied = new Set([...resources.values()].flatMap((body) => excerptSources(body)))
   const place = placesOf(bmc, resources)
-  const without = { absent: 0, no_reading: 0, never_read: 0 }
-  const found = [...resources].flatMap(([path, body]) => {
-    const [pdu = '', list = '', id = ''] = partsOf(path)
-    const labels = { xname: place(pdu, list, path), bmc, source: 'redfish' }
-    const part = partOf[list]
-    if (list === 'Metrics') return totalReadings(labels, body)
-    if (id === '') return []
-    if (part !== undefined) {
-      const own = part === 'branch' && list !== 'Branches' ? `${list}/${id}` : id
-      return circuitReadings(part, { ...labels, [part]: own }, body, energyFactor)
-    }
-    if (list !== 'Sensors' || copied.has(path)) return []
-    const sensor = parseSensor(body, path)
-    if (sensor.without !== undefined) without[sensor.without]++
-    return probeReadings(labels, path, sensor)
-  })
-  const labels = { xname: bmc, bmc, source: 'redfish' }
-  const counts = Object.entries(without).map(([reason, value]) => {
-    return { metric: 'cray_sensors_without_reading', labels: { ...labels, reason }, value } as const
-  })
-  const parts = partReadings(resources, (path) => {
+  const without = newWithout()
+  const sensors = new Set([...resources.keys()].filter((path) => /\/Sensors\/[^/]+$/.test(path)))
+  const context = { shown: new ShownSensors(), without, sensors }
+  const labelsOf = (path: string) => {
     const [pdu = '', list = ''] = partsOf(path)
-    return { xname: place(pdu, list, path), bmc, source: 'redfish' }
+    const labels: Labels = { xname: place(pdu, list, path), bmc, source: 'redfish' }
+    const chassis = /^\/redfish\/v1\/Chassis\/([^/]+)\//.exec(path)?.[1]
+    return chassis === undefined ? labels : { ...labels, chassis }
+  }
+  const circuits = [...resources].flatMap(([path, body]) => {
+    if (sensors.has(path)) return []
+    return partReadingsOf(path, { labels: labelsOf(path), energyFactor, ...context, body })
   })
-  return [...found, ...counts, ...parts]
+  const others = [...resources].flatMap(([path, body]) => {
+    if (!sensors.has(path)) return []
+    const sensor = parseSensor(body, path)
+    if (sensor.quantity !== undefined && context.shown.has(path, sensor.quantity)) return []
+    if (sensor.without !== undefined) without[sensor.without]++
+    return probeReadings(labelsOf(path), path, sensor)
+  })
+  const counts = withoutReadings({ xname: bmc, bmc, source: 'redfish' }, without)
+  return [...circuits, ...others, ...counts, ...partReadings(resources, labelsOf)]
+}
+
+interface PartContext extends Context {
+  labels: Labels
+  energyFactor: number | undefined
+}
+
+/** An outlet, a circuit, the PDU's totals, or any other resource that copies its sensors. */
+function partReadingsOf(path: string, { labels, ...context }: PartContext): Reading[] {
+  const [, list = '', id = '', ...rest] = partsOf(path)
+  if (list === 'Metrics') return totalReadings(labels, context)
+  const part = partOf[list]
+  if (part !== undefined && id !== '' && rest.length === 0) {
+    const own = part === 'branch' && list !== 'Branches' ? `${list}/${id}` : id
+    return circuitReadings(part, { ...context, labels: { ...labels, [part]: own } })
+  }
+  const isOther = list === 'EnvironmentMetrics' || (list !== '' && id !== '')
+  if (!isOther) return []
+  return otherExcerpts(labels, context, { prefix: [list, id, ...rest].filter(Boolean).join('/') })
 }
 
 /** A chassis stands for the first PDU: it has probes, but no outlets. */
 function partsOf(path: string): string[] {
-  const inside = path.startsWith(`${pdus}/`) ? path.slice(pdus.length + 1).split('/') : []
-  const [, chassisSensor] = /^\/redfish\/v1\/Chassis\/[^/]+\/Sensors\/([^/]+)$/.exec(path) ?? []
-  return chassisSensor === undefined ? inside : ['', 'Sensors', chassisSensor]
+  if (path.startsWith(`${pdus}/`)) return path.slice(pdus.length + 1).split('/')
+  const [, inside] = /^\/redfish\/v1\/Chassis\/[^/]+\/(.+)$/.exec(path) ?? []
+  return inside === undefined ? [] : ['', ...inside.split('/')]
 }
 
 /** PDUs and outlets are numbered in the order of their ids, whether they answered or not. */
@@ -96,6 +120,7 @@ interface Field {
   lines: readonly [string, string]
   /** What makes the first name's unit a base unit. */
   factor: number
+  quantity: Quantity
 }
 
 const fields: readonly Field[] = [
@@ -104,70 +129,74 @@ const fields: readonly Field[] = [
     names: ['PowerWatts', 'PowerSensor'],
     lines: ['PolyPhasePowerWatts', 'PolyPhasePowerSensors'],
     factor: 1,
+    quantity: 'power',
   },
   {
     suffix: 'voltage_volts',
     names: ['Voltage', 'VoltageSensor'],
     lines: ['PolyPhaseVoltage', 'PolyPhaseVoltageSensors'],
     factor: 1,
+    quantity: 'voltage',
   },
   {
     suffix: 'current_amperes',
     names: ['CurrentAmps', 'CurrentSensor'],
     lines: ['PolyPhaseCurrentAmps', 'PolyPhaseCurrentSensors'],
     factor: 1,
+    quantity: 'current',
   },
   {
     suffix: 'energy_joules_total',
     names: ['EnergykWh', 'EnergySensor'],
     lines: ['PolyPhaseEnergykWh', 'PolyPhaseEnergySensors'],
     factor: 3.6e6,
+    quantity: 'energy',
   },
 ]
 
-function circuitReadings(
-  part: Part,
-  labels: Labels,
-  body: unknown,
-  energyFactor: number | undefined,
-): Reading[] {
-  const found = fields.flatMap((field) =>
-    fieldReadings({ part, labels, body, field, energyFactor }),
-  )
-  return part === 'outlet' ? [...found, ...outletState(labels, body)] : found
-}
-
-interface PartField {
-  part: Part
-  labels: Labels
-  body: unknown
-  field: Field
-  energyFactor: number | undefined
+function circuitReadings(part: Part, context: PartContext): Reading[] {
+  const { labels, body } = context
+  const found = fields.flatMap((field) => fieldReadings(part, field, context))
+  const { line: _, ...place } = labels
+  const others = otherExcerpts(place, context, {
+    prefix: labels[part] ?? part,
+    ruledOut: fields.flatMap(({ names, lines }) => [...names, ...lines]),
+  })
+  return [...found, ...others, ...(part === 'outlet' ? outletState(labels, body) : [])]
 }
 
 /** The whole, and its lines, but for a single line that is the whole again. */
-function fieldReadings({ part, labels, body, field, energyFactor }: PartField): Reading[] {
-  const draftFactor = field.suffix === 'energy_joules_total' ? energyFactor : undefined
-  const excerpt = (names: readonly [string, string], path: readonly string[] = []) =>
-    selfDescribedAt(body, [names[0], ...path], field.factor) ??
-    selfDescribedAt(body, [names[1], ...path], draftFactor)
+function fieldReadings(part: Part, field: Field, context: PartContext): Reading[] {
+  const { labels, body, energyFactor, shown } = context
+  const { quantity } = field
+  const draftFactor = quantity === 'energy' ? energyFactor : undefined
+  const excerpt = (names: readonly [string, string], path: readonly string[] = []) => {
+    const [present, draft] = names
+    const of = { present: fieldAt(body, present, ...path), draft: fieldAt(body, draft, ...path) }
+    const found =
+      selfDescribedAt(of.present, [], field.factor) ?? selfDescribedAt(of.draft, [], draftFactor)
+    const raw = of.present ?? of.draft
+    if (found === undefined) countWithout(raw, context)
+    return textAt(raw, 'Status', 'State') === 'Absent' ? undefined : { found, raw }
+  }
   const whole = excerpt(field.names)
   const lineNames = field.lines.flatMap((name) => Object.keys(Object(fieldAt(body, name))))
-  const lines = lineNames.flatMap((line) => {
+  const lines = [...new Set(lineNames)].flatMap((line) => {
     const found = excerpt(field.lines, [line])
-    return found === undefined ? [] : [{ line, found }]
+    return found === undefined ? [] : [{ line, ...found }]
   })
-  const parts = lines.filter(({ found }) => !isCopy(found, whole, lines.length))
+  const parts = lines.filter(({ found }) => !isCopy(found, whole?.found, lines.length))
+  const target = { metric: part, labels, suffix: field.suffix }
   return [
-    ...excerptReadings({ metric: part, labels, suffix: field.suffix }, whole),
-    ...parts.flatMap(({ line, found }) =>
-      excerptReadings({ ...lineOf(part, labels, line), suffix: field.suffix }, found),
-    ),
+    { ...target, ...whole },
+    ...parts.map((each) => ({ ...target, ...lineOf(part, labels, each.line), ...each })),
   ]
+    .filter(({ found }) => found === undefined || shown.isFirst(found.source, quantity))
+    .flatMap((each) => excerptReadings(each))
 }
 
-function isCopy(line: Excerpt, whole: Excerpt | undefined, lines: number): boolean {
-  if (whole === undefined) return false
+function isCopy(line: Excerpt | undefined, whole: Excerpt | undefined, lines: number): boolean {
+  if (line === undefined || whole === undefined) return false
   return line.source === undefined || whole.source === undefined
     ? lines === 1 && line.value === whole.value
     : line.source === whole.source
@@ -177,6 +206,9 @@ interface Target {
   metric: Part | 'phase' | 'line'
   labels: Labels
   suffix: Field['suffix']
+  found?: Excerpt | undefined
+  /** The excerpt itself: a power without a value may still tell of its kind. */
+  raw?: unknown
 }
 
 /** Lines of the mains are named as those of JAWS: `Line1`, and the phase `Line1ToLine2`. */
@@ -186,25 +218,16 @@ function lineOf(part: Part, labels: Labels, line: string): Pick<Target, 'metric'
   return { metric, labels: { ...labels, [metric]: line } }
 }
 
-function excerptReadings({ metric, labels, suffix }: Target, excerpt?: Excerpt): Reading[] {
-  if (excerpt === undefined) return []
-  const found: Reading[] = [
-    { metric: `cray_pdu_${metric}_${suffix}` as const, labels, value: excerpt.value },
+function excerptReadings({ metric, labels, suffix, found, raw }: Target): Reading[] {
+  const reading = (name: MetricName, value: number | undefined): Reading[] =>
+    value === undefined ? [] : [{ metric: name, labels, value }]
+  const own = reading(`cray_pdu_${metric}_${suffix}` as const, found?.value)
+  if (suffix !== 'power_watts') return own
+  return [
+    ...own,
+    ...reading(`cray_pdu_${metric}_apparent_power_voltamperes`, readingAt(raw, 'ApparentVA')),
+    ...reading(`cray_pdu_${metric}_power_factor_ratio`, readingAt(raw, 'PowerFactor')),
   ]
-  const { apparentVoltAmperes, powerFactor } = excerpt
-  if (suffix !== 'power_watts') return found
-  if (apparentVoltAmperes !== undefined) {
-    const apparent = `cray_pdu_${metric}_apparent_power_voltamperes` as const
-    found.push({ metric: apparent, labels, value: apparentVoltAmperes })
-  }
-  if (powerFactor !== undefined) {
-    found.push({
-      metric: `cray_pdu_${metric}_power_factor_ratio` as const,
-      labels,
-      value: powerFactor,
-    })
-  }
-  return found
 }
 
 function outletState(labels: Labels, body: unknown): Reading[] {
@@ -214,19 +237,25 @@ function outletState(labels: Labels, body: unknown): Reading[] {
 }
 
 /** `Metrics` of a PDU: its own totals, and its own probe. */
-function totalReadings(labels: Labels, body: unknown): Reading[] {
-  const totals: readonly [name: string, metric: MetricName, factor: number, own?: Labels][] = [
-    ['PowerWatts', 'cray_pdu_power_watts', 1],
-    ['EnergykWh', 'cray_pdu_energy_joules_total', 3.6e6],
-    ['TemperatureCelsius', 'cray_pdu_temperature_celsius', 1, { probe: 'Metrics' }],
-    ['HumidityPercent', 'cray_pdu_humidity_ratio', 0.01, { probe: 'Metrics' }],
+function totalReadings(labels: Labels, context: Context): Reading[] {
+  const ruledOut = totals.map(({ at }) => at)
+  return [
+    ...ruled(labels, context, totals),
+    ...otherExcerpts(labels, context, { prefix: 'Metrics', ruledOut }),
   ]
-  return totals.flatMap(([name, metric, factor, own]) => {
-    const value = excerptAt(body, name)?.value
-    if (value === undefined) return []
-    return [{ metric, labels: { ...labels, ...own }, value: inBaseUnits(value, factor) }]
-  })
 }
+
+const totals: readonly Rule[] = [
+  { at: 'PowerWatts', metric: 'cray_pdu_power_watts' },
+  { at: 'EnergykWh', metric: 'cray_pdu_energy_joules_total', factor: 3.6e6 },
+  { at: 'TemperatureCelsius', metric: 'cray_pdu_temperature_celsius', own: { probe: 'Metrics' } },
+  {
+    at: 'HumidityPercent',
+    metric: 'cray_pdu_humidity_ratio',
+    factor: 0.01,
+    own: { probe: 'Metrics' },
+  },
+]
 
 /** A probe is called as JAWS calls it: `TemperatureA1` and `HumidityA1` are `A1`. */
 function probeReadings(labels: Labels, path: string, sensor: Sensor): Reading[] {

@@ -1,5 +1,6 @@
 import { parentXname } from '../inventory/xname.ts'
 import type { MetricName, Reading } from '../metrics.ts'
+import { fromUnit, type Quantity, unitNamed } from '../redfish/units.ts'
 
 /**
  * The files of `/sys/cray/pm_counters` as readings of the node: `747 W 1646860602500000 us` is a
@@ -10,28 +11,35 @@ export function pmReadings(node: string, files: ReadonlyMap<string, string>): Re
   const labels = { xname: node, bmc: parentXname(node) ?? node, source: 'sysfs' }
   return [...files].flatMap(([file, text]): Reading[] => {
     if (file === 'startup') return startupReading(labels, text)
-    const value = numberIn(text)
-    if (value === undefined) return []
-    if (file === 'freshness') return [{ metric: 'cray_pm_freshness_total', labels, value }]
+    if (file === 'freshness') {
+      const value = numberIn(text)
+      return value === undefined ? [] : [{ metric: 'cray_pm_freshness_total', labels, value }]
+    }
     const counter = counterOf(file)
-    return counter === undefined
-      ? []
-      : [{ metric: counter.metric, labels: { ...labels, domain: counter.domain }, value }]
+    const value = counter && numberIn(text, counter.quantity)
+    if (counter === undefined || value === undefined) return []
+    const { metric, domain } = counter
+    return [{ metric, labels: { ...labels, domain }, value }]
   })
 }
 
-/** Without a domain in its name, a file tells of the whole node. */
-function counterOf(file: string): { metric: MetricName; domain: string } | undefined {
-  const match = /^(?:(?<domain>cpu\d*|memory|accel\d*)_)?(?<quantity>[a-z_]+)$/.exec(file)
-  const metric = quantities[match?.groups?.['quantity'] ?? '']
-  return metric && { metric, domain: match?.groups?.['domain'] ?? 'node' }
+interface Counter {
+  metric: MetricName
+  quantity: Quantity
 }
 
-const quantities: Record<string, MetricName> = {
-  energy: 'cray_pm_energy_joules_total',
-  power: 'cray_pm_power_watts',
-  power_cap: 'cray_pm_power_cap_watts',
-  temp: 'cray_pm_temperature_celsius',
+/** Without a domain in its name, a file tells of the whole node. */
+function counterOf(file: string): (Counter & { domain: string }) | undefined {
+  const match = /^(?:(?<domain>cpu\d*|memory\d*|accel\d*)_)?(?<quantity>[a-z_]+)$/.exec(file)
+  const counter = quantities[match?.groups?.['quantity'] ?? '']
+  return counter && { ...counter, domain: match?.groups?.['domain'] ?? 'node' }
+}
+
+const quantities: Record<string, Counter> = {
+  energy: { metric: 'cray_pm_energy_joules_total', quantity: 'energy' },
+  power: { metric: 'cray_pm_power_watts', quantity: 'power' },
+  power_cap: { metric: 'cray_pm_power_cap_watts', quantity: 'power' },
+  temp: { metric: 'cray_pm_temperature_celsius', quantity: 'temperature' },
 }
 
 /** Changes when the controller restarts: energies are comparable only while it stays the same. */
@@ -41,7 +49,11 @@ function startupReading(labels: Record<string, string>, text: string): Reading[]
   return [{ metric: 'cray_pm_startup_info', labels: { ...labels, startup }, value: 1 }]
 }
 
-function numberIn(text: string): number | undefined {
-  const value = Number(/^\s*(-?\d+(?:\.\d+)?)(?:\s|$)/.exec(text)?.[1] ?? Number.NaN)
-  return Number.isFinite(value) ? value : undefined
+/** The value, and what stands behind it if that is a unit of the quantity. */
+function numberIn(text: string, quantity?: Quantity): number | undefined {
+  const [, digits, unitText] = /^\s*(-?\d+(?:\.\d+)?)(?:\s+(\S+))?(?:\s|$)/.exec(text) ?? []
+  const value = Number(digits ?? Number.NaN)
+  if (!Number.isFinite(value)) return undefined
+  const unit = unitNamed(unitText)
+  return unit === undefined || unit.quantity !== quantity ? value : fromUnit(value, unit)
 }

@@ -1,71 +1,89 @@
 import type { MetricName, Reading } from '../metrics.ts'
 import { fieldAt, listAt, numberAt, textAt } from '../redfish/parse.ts'
-
-/** The older Redfish `Power` and `Thermal` of one chassis. */
-export interface PowerThermal {
-  labels: Record<string, string>
-  power: unknown
-  thermal: unknown
-  /** Whether a newer resource of the same chassis gives it already. */
-  known?: { supplies?: boolean; fans?: boolean; names?: ReadonlySet<string> }
-}
-
-/** Readings so far, and how many members of the lists had none. */
-export interface Found {
-  readings: Reading[]
-  absent: number
-  noReading: number
-}
+import { isImplausible, type Quantity, readingAt } from '../redfish/units.ts'
+import type { SensorNames } from './sensor-names.ts'
+import type { Without } from './without-reading.ts'
 
 type Labels = Record<string, string>
 
-/**
- * What is in them. Members with the state `Absent` are left out: iLO sends 0 for them. One that has
- * a newer twin is left out too.
- */
-export function powerThermalReadings({ labels, power, thermal, known }: PowerThermal): Found {
-  const found: Found = { readings: [], absent: 0, noReading: 0 }
-  const names = known?.names ?? new Set()
-  const lone = (list: string, body: unknown) =>
-    listAt(body, list).filter((each) => !names.has(plainName(textAt(each, 'Name') ?? '')))
-  for (const control of listAt(power, 'PowerControl')) addControl(found, labels, control)
-  const supplies = known?.supplies ? [] : listAt(power, 'PowerSupplies')
-  for (const supply of supplies) addSupply(found, labels, supply)
-  addNamed(found, lone('Voltages', power), (member) => ({
-    metric: 'cray_server_voltage_volts',
-    labels: withContext(labels, member),
-    value: numberAt(member, 'ReadingVolts'),
-  }))
-  addNamed(found, lone('Temperatures', thermal), (member) => ({
-    metric: 'cray_server_temperature_celsius',
-    labels: withContext(labels, member),
-    value: numberAt(member, 'ReadingCelsius'),
-  }))
-  addNamed(found, known?.fans ? [] : lone('Fans', thermal), (fan) => fanReading(labels, fan))
-  return found
+/** The older Redfish `Power` and `Thermal` of one chassis. */
+export interface PowerThermal {
+  labels: Labels
+  power: unknown
+  thermal: unknown
+  /** Learns of members without a value. */
+  without: Without
+  /** What newer resources of the same chassis have shown. */
+  known?: Known
 }
 
-/** A name as compared between resources: the same sensor is `CPU0_Temp` here, `CPU0 Temp` there. */
-export function plainName(name: string): string {
-  return name.toLowerCase().replace(/[^a-z0-9]/g, '')
+export interface Known {
+  names: SensorNames
+  fans: boolean
+  /** The newer readings of supplies, and of limits. */
+  readings: readonly Reading[]
+  /** `Id`, `Name` and serial number of each newer supply, in order. */
+  supplies: readonly Supply[]
+}
+
+export interface Supply {
+  bay: string
+  name: string | undefined
+  serial: string | undefined
+}
+
+/**
+ * What is in them. Members with the state `Absent` are left out: iLO sends 0 for them. What has
+ * a newer twin is left out too.
+ */
+export function powerThermalReadings(old: PowerThermal): Reading[] {
+  const { labels, power, thermal, known } = old
+  const named = (list: unknown, quantity: Quantity, reading: (member: unknown) => Wanted) => {
+    const lone = listAt(list).filter((member) => !known?.names.has(quantity, givenName(member)))
+    return namedReadings(lone, quantity, old.without, reading)
+  }
+  return [
+    ...withIds(listAt(power, 'PowerControl')).flatMap(([control, member]) =>
+      controlReadings({ ...labels, control }, member, known),
+    ),
+    ...supplyReadings(old),
+    ...named(fieldAt(power, 'Voltages'), 'voltage', (member) => ({
+      metric: 'cray_server_voltage_volts',
+      labels: withContext(labels, member),
+      value: readingAt(member, 'ReadingVolts'),
+    })),
+    ...named(fieldAt(thermal, 'Temperatures'), 'temperature', (member) => ({
+      metric: 'cray_server_temperature_celsius',
+      labels: withContext(labels, member),
+      value: readingAt(member, 'ReadingCelsius') ?? readingAt(member, 'CurrentReading'),
+    })),
+    ...named(known?.fans ? [] : fieldAt(thermal, 'Fans'), 'fan', (fan) => fanReading(labels, fan)),
+  ]
 }
 
 /** Live power and its limits, and the mean, least and most of a window. */
-function addControl(found: Found, labels: Labels, member: unknown): void {
-  const own = { ...labels, control: memberId(member) }
-  add(found, 'cray_server_power_watts', own, numberAt(member, 'PowerConsumedWatts'))
+function controlReadings(own: Labels, member: unknown, known?: Known): Reading[] {
+  if (isAbsent(member)) return []
+  const { control: _, ...labels } = own
   const vendor = fieldAt(member, 'Oem', 'Vendor')
-  add(found, 'cray_power_limit_watts', own, numberAt(member, 'PowerLimit', 'LimitInWatts'))
-  add(found, 'cray_power_limit_min_watts', own, numberAt(vendor, 'PowerLimit', 'Min'))
-  add(found, 'cray_power_limit_max_watts', own, numberAt(vendor, 'PowerLimit', 'Max'))
-  const idle = numberAt(vendor, 'PowerIdleWatts')
-  add(found, 'cray_node_idle_power_watts', labels, idle || undefined)
   const minutes = numberAt(member, 'PowerMetrics', 'IntervalInMin')
   const window = minutes === undefined ? own : { ...own, minutes: String(minutes) }
-  for (const [stat, name] of Object.entries(windowStats)) {
-    const value = numberAt(member, 'PowerMetrics', name)
-    add(found, 'cray_server_power_window_watts', { ...window, stat }, value)
-  }
+  const idle = readingAt(vendor, 'PowerIdleWatts') || undefined
+  const limit = (metric: MetricName, value: number | undefined) =>
+    known?.readings.some((newer) => newer.metric === metric && newer.value === value)
+      ? []
+      : shown(metric, own, value)
+  return [
+    ...shown('cray_server_power_watts', own, readingAt(member, 'PowerConsumedWatts')),
+    ...limit('cray_power_limit_watts', readingAt(member, 'PowerLimit', 'LimitInWatts')),
+    ...limit('cray_power_limit_min_watts', readingAt(vendor, 'PowerLimit', 'Min')),
+    ...limit('cray_power_limit_max_watts', readingAt(vendor, 'PowerLimit', 'Max')),
+    ...shown('cray_node_idle_power_watts', labels, idle),
+    ...Object.entries(windowStats).flatMap(([stat, name]) => {
+      const value = readingAt(member, 'PowerMetrics', name)
+      return shown('cray_server_power_window_watts', { ...window, stat }, value)
+    }),
+  ]
 }
 
 const windowStats = {
@@ -74,58 +92,119 @@ const windowStats = {
   max: 'MaxConsumedWatts',
 }
 
-function addSupply(found: Found, labels: Labels, member: unknown): void {
-  if (isAbsent(member)) {
-    found.absent++
-    return
-  }
-  const hpe = fieldAt(member, 'Oem', 'Hpe')
-  const bay = numberAt(hpe, 'BayNumber')?.toString() ?? memberId(member)
+/** A supply with a newer twin has that one's label, and only what the twin does not tell. */
+function supplyReadings({ labels, power, known, without }: PowerThermal): Reading[] {
+  const members = withIds(listAt(power, 'PowerSupplies'))
+  return members.flatMap(([id, member], index) => {
+    if (isAbsent(member)) {
+      if (known === undefined || known.supplies.length === 0) without.absent++
+      return []
+    }
+    const twin = twinOf(member, known?.supplies ?? [], { index, count: members.length })
+    const all = oneSupply({ labels, member, without, bay: twin?.bay ?? bayOf(member) ?? id })
+    return all.filter(({ metric }) => {
+      return !known?.readings.some(
+        (newer) => newer.metric === metric && newer.labels['bay'] === twin?.bay,
+      )
+    })
+  })
+}
+
+/** By serial number or name, else by order where there are as many. */
+function twinOf(
+  member: unknown,
+  newer: readonly Supply[],
+  { index, count }: { index: number; count: number },
+): Supply | undefined {
+  const serial = textAt(member, 'SerialNumber')
+  const name = textAt(member, 'Name')
+  const sameSerial = newer.filter((each) => serial !== undefined && each.serial === serial)
+  const sameName = newer.filter((each) => name !== undefined && each.name === name)
+  const [found] = [sameSerial, sameName].find((each) => each.length === 1) ?? []
+  return found ?? (newer.length === count ? newer[index] : undefined)
+}
+
+function bayOf(member: unknown): string | undefined {
+  return numberAt(member, 'Oem', 'Hpe', 'BayNumber')?.toString()
+}
+
+interface OneSupply {
+  labels: Labels
+  member: unknown
+  bay: string
+  without: Without
+}
+
+/** The two outputs have one meaning in two versions of the schema. */
+function oneSupply({ labels, member, bay, without }: OneSupply): Reading[] {
   const own = { ...labels, bay }
-  const output = numberAt(member, 'PowerOutputWatts') ?? numberAt(member, 'LastPowerOutputWatts')
-  add(found, 'cray_power_supply_input_volts', own, numberAt(member, 'LineInputVoltage'))
-  add(found, 'cray_power_supply_output_watts', own, output)
-  add(found, 'cray_power_supply_input_watts', own, numberAt(member, 'PowerInputWatts'))
-  const window = 'cray_power_supply_output_window_watts'
-  const average = numberAt(hpe, 'AveragePowerOutputWatts')
-  add(found, window, { ...own, stat: 'average' }, average)
-  add(found, window, { ...own, stat: 'max' }, numberAt(hpe, 'MaxPowerOutputWatts'))
+  const hpe = fieldAt(member, 'Oem', 'Hpe')
+  const output = readingAt(member, 'PowerOutputWatts')
+  const last = readingAt(member, 'LastPowerOutputWatts')
+  const volts = readingAt(member, 'LineInputVoltage')
+  const isLine = volts === undefined || isPlausibleLine(volts)
+  if (!isLine) without.implausible++
+  const window = (stat: string, value: number | undefined) =>
+    shown('cray_power_supply_output_window_watts', { ...own, stat }, value)
+  return [
+    ...shown('cray_power_supply_input_volts', own, isLine ? volts : undefined),
+    ...shown('cray_power_supply_output_watts', own, output ?? last),
+    ...shown('cray_power_supply_input_watts', own, readingAt(member, 'PowerInputWatts')),
+    ...window('average', readingAt(hpe, 'AveragePowerOutputWatts')),
+    ...window('max', readingAt(hpe, 'MaxPowerOutputWatts')),
+    ...(output === last || output === undefined ? [] : window('last', last)),
+  ]
+}
+
+/** No line, or one from 48 V DC to 480 V AC; Intel servers tell of 572 and of 13 V. */
+function isPlausibleLine(volts: number): boolean {
+  return volts === 0 || (Math.abs(volts) >= 30 && Math.abs(volts) <= 500)
 }
 
 type Wanted = Omit<Reading, 'value'> & { value: number | undefined }
 
 /** Percent on iLO, turns a minute elsewhere, which is also the schema's older default. */
 function fanReading(labels: Labels, fan: unknown): Wanted {
-  const value = numberAt(fan, 'Reading') ?? numberAt(fan, 'ReadingRPM')
-  if (textAt(fan, 'ReadingUnits') !== 'Percent') {
+  const value =
+    readingAt(fan, 'Reading') ?? readingAt(fan, 'ReadingRPM') ?? readingAt(fan, 'CurrentReading')
+  const units = textAt(fan, 'ReadingUnits') ?? textAt(fan, 'Units')
+  if (units === undefined || !/^(percent|%)$/i.test(units)) {
     return { metric: 'cray_fan_speed_rpm', labels, value }
   }
   return { metric: 'cray_fan_speed_ratio', labels, value: value && value / 100 }
 }
 
 /** Members are told by their names; those that share one, by their ids as well. */
-function addNamed(
-  found: Found,
+function namedReadings(
   members: readonly unknown[],
+  quantity: Quantity,
+  without: Without,
   reading: (member: unknown) => Wanted,
-): void {
+): Reading[] {
   const counts = new Map<string, number>()
   for (const member of members) counts.set(nameOf(member), (counts.get(nameOf(member)) ?? 0) + 1)
-  for (const member of members) {
-    if (isAbsent(member)) {
-      found.absent++
-      continue
-    }
+  return withIds(members).flatMap(([id, member]) => {
     const { metric, labels, value } = reading(member)
-    if (value === undefined) found.noReading++
+    const reason = isAbsent(member)
+      ? 'absent'
+      : value === undefined
+        ? 'no_reading'
+        : isImplausible(quantity, value)
+          ? 'implausible'
+          : undefined
+    if (reason !== undefined) without[reason]++
     const name = nameOf(member)
-    const own = (counts.get(name) ?? 0) > 1 ? { name, member: memberId(member) } : { name }
-    add(found, metric, { ...labels, ...own }, value)
-  }
+    const own = (counts.get(name) ?? 0) > 1 ? { name, member: id } : { name }
+    return reason === undefined ? shown(metric, { ...labels, ...own }, value) : []
+  })
+}
+
+function givenName(member: unknown): string | undefined {
+  return textAt(member, 'Name') ?? textAt(member, 'FanName')
 }
 
 function nameOf(member: unknown): string {
-  return textAt(member, 'Name') ?? textAt(member, 'FanName') ?? memberId(member)
+  return givenName(member) ?? memberId(member)
 }
 
 function withContext(labels: Labels, member: unknown): Labels {
@@ -133,17 +212,30 @@ function withContext(labels: Labels, member: unknown): Labels {
   return context === undefined ? labels : { ...labels, context }
 }
 
-function add(found: Found, metric: MetricName, labels: Labels, value: number | undefined): void {
-  if (value !== undefined) found.readings.push({ metric, labels, value })
+function shown(metric: MetricName, labels: Labels, value: number | undefined): Reading[] {
+  return value === undefined ? [] : [{ metric, labels, value }]
 }
 
 function isAbsent(member: unknown): boolean {
   return textAt(member, 'Status', 'State') === 'Absent'
 }
 
+/** Each with its id; one that has none or shares it is told by its place in the list. */
+function withIds(members: readonly unknown[]): [id: string, member: unknown][] {
+  const ids = members.map((member) => knownId(member))
+  return members.map((member, index) => {
+    const id = ids[index]
+    return [id === undefined || ids.indexOf(id) < index ? String(index) : id, member]
+  })
+}
+
 /** `MemberId`, text or number, else the end of the member's own link. */
 export function memberId(member: unknown): string {
+  return knownId(member) ?? '0'
+}
+
+function knownId(member: unknown): string | undefined {
   const id = fieldAt(member, 'MemberId')
   if (typeof id === 'number') return String(id)
-  return textAt(member, 'MemberId') ?? textAt(member, '@odata.id')?.split('/').at(-1) ?? '0'
+  return textAt(member, 'MemberId') ?? textAt(member, '@odata.id')?.split('/').at(-1)
 }

@@ -31,15 +31,18 @@ async function plan(get: Get): Promise<Plan> {
     if (pdu !== undefined) found.slow.push(path)
     const metrics = linkAt(pdu, 'Metrics')
     if (metrics !== undefined) found.fast.push(metrics)
-    for (const name of ['Mains', 'Outlets', 'Branches', 'Feeders', 'Subfeeds']) {
+    for (const name of ['Mains', 'Outlets', 'Branches', 'Feeders', 'Subfeeds', 'OutletGroups']) {
       const { members, pages } = await listingIfAny(linkAt(pdu, name), get)
       once.push(...pages)
-      found[name === 'Branches' ? 'slow' : 'fast'].push(...members)
+      found[/^(Branches|OutletGroups)$/.test(name) ? 'slow' : 'fast'].push(...members)
     }
     await planSensors(linkAt(pdu, 'Sensors'), get, found)
   }
   for (const path of await collectionIfAny('/redfish/v1/Chassis', get)) {
-    await planSensors(linkAt(await ifAny(get(path)), 'Sensors'), get, found)
+    const chassis = await ifAny(get(path))
+    const metrics = linkAt(chassis, 'EnvironmentMetrics')
+    if (metrics !== undefined) found.slow.push(metrics)
+    await planSensors(linkAt(chassis, 'Sensors'), get, found)
   }
   return { ...found, fast: found.fast.length > 0 ? found.fast : [rackPdus], once }
 }

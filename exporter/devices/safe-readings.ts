@@ -3,13 +3,20 @@ import type { Reading } from '../metrics.ts'
 /** The longest label of the recorded devices has 47 characters. */
 const longestLabel = 200
 
+/** An EX4252 controller, with 737 sensors, has about 1,000. */
+const mostSeries = 10_000
+
 /**
  * Readings that no device can spoil the output with: values finite, label values short and free
- * of control characters, and of each stateset only the first of several contradicting ones.
+ * of control characters, of each stateset only the first of several contradicting ones, and not
+ * without end: what is cut is counted.
  */
-export function safeReadings(readings: readonly Reading[]): Reading[] {
+export function safeReadings(xname: string, readings: readonly Reading[]): Reading[] {
   const finite = readings.filter(({ value }) => Number.isFinite(value))
-  return oneStateEach(finite.map(withSafeLabels))
+  const found = oneStateEach(finite.slice(0, mostSeries).map(withSafeLabels))
+  const cut = finite.length - mostSeries
+  if (cut <= 0) return found
+  return [...found, { metric: 'cray_device_series_cut', labels: { xname, bmc: xname }, value: cut }]
 }
 
 function withSafeLabels(reading: Reading): Reading {

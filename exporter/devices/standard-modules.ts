@@ -1,71 +1,62 @@
 import { type MetricName, type Reading, stateReadings } from '../metrics.ts'
-import { type Excerpt, excerptAt } from '../redfish/excerpt.ts'
-import { fieldAt, listAt, numberAt, textAt } from '../redfish/parse.ts'
-import { inBaseUnits } from '../redfish/units.ts'
+import { excerptAt } from '../redfish/excerpt.ts'
+import { fieldAt, linkAt, listAt, textAt } from '../redfish/parse.ts'
+import { readingAt } from '../redfish/units.ts'
+import { type Context, listed, otherExcerpts, type Rule, ruled } from './excerpts.ts'
 
 type Labels = Record<string, string>
 type Resources = ReadonlyMap<string, unknown>
 
-/** An excerpt of a resource: its property, its metric, what makes it base units, own labels. */
-interface Rule {
-  at: string
-  metric: MetricName
-  factor?: number
-  own?: Labels
-}
-
-/** Whether no other resource has shown what this excerpt is copied from. */
-export type IsNew = (excerpt: Excerpt) => boolean
-
-/** Remembers what was shown: a sensor that is excerpted in two resources belongs to the first. */
-export function firstOnly(): IsNew {
-  const shown = new Set<string>()
-  return ({ source }) => {
-    if (source === undefined) return true
-    const isFirst = !shown.has(source)
-    shown.add(source)
-    return isFirst
-  }
-}
-
 /**
  * The newer resources of a chassis (Redfish `EnvironmentMetrics`, `PowerSubsystem`,
- * `ThermalSubsystem`).
+ * `ThermalSubsystem`, ..); `context` without its body. Paths are told from `chassisPath` on.
  */
-export function moduleReadings(labels: Labels, resources: Resources, isNew: IsNew): Reading[] {
+export function moduleReadings(
+  labels: Labels,
+  resources: Resources,
+  { chassisPath, ...context }: Omit<Context, 'body'> & { chassisPath: string },
+): Reading[] {
+  const detectors = new Set([...resources.keys()].filter((path) => detectorPath.test(path)))
   return [...resources].flatMap(([path, body]) => {
     const of = (pattern: RegExp) => pattern.exec(path)?.[1]
-    const context = { body, isNew }
+    const within = { ...context, body }
+    const inside = path.slice(chassisPath.length + 1)
     const bay = of(/\/PowerSupplies\/([^/]+)\/Metrics$/)
-    if (bay !== undefined) return supplyReadings({ ...labels, bay }, bay, context)
+    if (bay !== undefined) return supplyReadings({ ...labels, bay }, bay, within)
     const fan = of(/\/Fans\/([^/]+)$/)
-    if (fan !== undefined) return fanReadings(labels, fan, context)
-    if (path.endsWith('/ThermalMetrics')) return thermalReadings(labels, context)
-    const detector = of(/\/LeakDetectors\/([^/]+)$/)
+    if (fan !== undefined) return fanReadings(labels, fan, within)
+    if (path.endsWith('/ThermalMetrics')) return thermalReadings(labels, within)
+    const detector = of(detectorPath)
     if (detector !== undefined) return leakReadings({ ...labels, detector }, body)
-    return path.endsWith('/EnvironmentMetrics') ? environmentReadings(labels, context) : []
+    if (path.endsWith('/LeakDetection')) return groupReadings(labels, body, detectors)
+    if (inside === 'EnvironmentMetrics') return environmentReadings(labels, within)
+    return isOtherModule.test(inside) ? otherExcerpts(labels, within, { prefix: inside }) : []
   })
 }
 
-interface Context {
-  body: unknown
-  isNew: IsNew
+const detectorPath = /\/LeakDetectors\/([^/]+)$/
+
+/** Resources whose excerpts have no metric of their own. */
+const isOtherModule =
+  /\/(EnvironmentMetrics|Metrics)$|\/(CoolantConnectors|Pumps|Heaters|PowerSupplies)\/[^/]+$/
+
+/** Energy is told once, by the finer of two units. */
+export function energyRules(body: unknown, metric: MetricName): Rule[] {
+  const joules = excerptAt(body, 'EnergyJoules')
+  if (joules !== undefined) return [{ at: 'EnergyJoules', metric }]
+  return [{ at: 'EnergykWh', metric, factor: 3.6e6 }]
 }
 
 function environmentReadings(labels: Labels, context: Context): Reading[] {
   const { body } = context
-  const kilowattHours = fieldAt(body, 'EnergyJoules') === undefined
-  return [
+  const readings = [
     ...ruled(labels, context, environmentRules),
-    ...(kilowattHours
-      ? ruled(labels, context, [energyRule('cray_server_energy_joules_total')])
-      : []),
+    ...ruled(labels, context, energyRules(body, 'cray_server_energy_joules_total')),
     ...listed(labels, context, { at: 'FanSpeedsPercent', ...fanRatio }),
-    ...limitReadings(
-      { ...labels, control: 'EnvironmentMetrics' },
-      fieldAt(body, 'PowerLimitWatts'),
-    ),
+    ...otherExcerpts(labels, context, { prefix: 'EnvironmentMetrics', ruledOut: ruledOut }),
   ]
+  const limits = { ...labels, control: 'EnvironmentMetrics' }
+  return [...readings, ...limitReadings(limits, fieldAt(body, 'PowerLimitWatts'))]
 }
 
 const fanRatio = { metric: 'cray_fan_speed_ratio', factor: 0.01 } as const
@@ -73,30 +64,30 @@ const temperature = 'cray_server_temperature_celsius'
 
 const environmentRules: readonly Rule[] = [
   { at: 'PowerWatts', metric: 'cray_server_power_watts', own: { control: 'EnvironmentMetrics' } },
-  { at: 'EnergyJoules', metric: 'cray_server_energy_joules_total' },
   { at: 'TemperatureCelsius', metric: temperature, own: { name: 'EnvironmentMetrics' } },
   { at: 'DewPointCelsius', metric: temperature, own: { name: 'DewPoint' } },
   { at: 'HumidityPercent', metric: 'cray_server_humidity_ratio', factor: 0.01 },
 ]
 
-function energyRule(metric: MetricName): Rule {
-  return { at: 'EnergykWh', metric, factor: 3.6e6 }
-}
+const energies = ['EnergyJoules', 'EnergykWh']
+const ruledOut = [...environmentRules.map(({ at }) => at), ...energies, 'FanSpeedsPercent']
 
 function supplyReadings(labels: Labels, name: string, context: Context): Reading[] {
   const { bay: _, ...place } = labels
   const rail = { ...place, context: 'PowerSupply' }
-  const rules = [{ at: 'TemperatureCelsius', metric: temperature, own: { name } }] as const
+  const lists = (at: string, metric: MetricName) => listed(labels, context, { at, metric })
   return [
     ...ruled(labels, context, supplyRules),
-    ...ruled(rail, context, rules),
+    ...ruled(labels, context, energyRules(context.body, 'cray_power_supply_energy_joules_total')),
+    ...ruled(rail, context, [{ at: 'TemperatureCelsius', metric: temperature, own: { name } }]),
     ...ruled(place, context, [{ at: 'FanSpeedPercent', ...fanRatio, own: { name } }]),
     ...listed(place, context, { at: 'FanSpeedsPercent', ...fanRatio }, name),
     ...listed(rail, context, { at: 'RailVoltage', metric: 'cray_server_voltage_volts' }, name),
-    ...listed(labels, context, { at: 'RailPowerWatts', metric: 'cray_power_supply_rail_watts' }),
-    ...listed(labels, context, {
-      at: 'RailCurrentAmps',
-      metric: 'cray_power_supply_rail_amperes',
+    ...lists('RailPowerWatts', 'cray_power_supply_rail_watts'),
+    ...lists('RailCurrentAmps', 'cray_power_supply_rail_amperes'),
+    ...otherExcerpts(place, context, {
+      prefix: `PowerSupplies/${name}`,
+      ruledOut: [...supplyRules.map(({ at }) => at), ...energies, ...supplyNames],
     }),
   ]
 }
@@ -106,25 +97,44 @@ const supplyRules: readonly Rule[] = [
   { at: 'InputVoltage', metric: 'cray_power_supply_input_volts' },
   { at: 'InputCurrentAmps', metric: 'cray_power_supply_input_amperes' },
   { at: 'OutputPowerWatts', metric: 'cray_power_supply_output_watts' },
-  energyRule('cray_power_supply_energy_joules_total'),
+]
+const supplyNames = [
+  'TemperatureCelsius',
+  'FanSpeedPercent',
+  'FanSpeedsPercent',
+  'RailVoltage',
+  'RailPowerWatts',
+  'RailCurrentAmps',
 ]
 
+/** Its share of full speed, and turns a minute beside it. */
 function fanReadings(labels: Labels, id: string, context: Context): Reading[] {
-  const { body } = context
-  if (textAt(body, 'Status', 'State') === 'Absent') return []
+  const { body, shown } = context
+  if (textAt(body, 'Status', 'State') === 'Absent') {
+    context.without.absent++
+    return []
+  }
   const own = { name: textAt(body, 'Name') ?? id, sensor: id }
-  const rpm = numberAt(body, 'SpeedPercent', 'SpeedRPM')
-  const turning: Reading[] =
-    rpm === undefined
-      ? []
-      : [{ metric: 'cray_fan_speed_rpm', labels: { ...labels, ...own }, value: rpm }]
-  const rules: Rule[] = [
-    { at: 'SpeedPercent', ...fanRatio, own },
-    { at: 'SecondarySpeedPercent', ...fanRatio, own: { ...own, side: 'Secondary' } },
-    { at: 'PowerWatts', metric: 'cray_sensor_power_watts', own: { ...own, context: 'Fan' } },
-  ]
-  return [...turning, ...ruled(labels, context, rules)]
+  const speeds = fanSpeeds.flatMap(([at, side]): Reading[] => {
+    const named = { ...labels, ...own, ...side }
+    const source = linkAt({ '@odata.id': fieldAt(body, at, 'DataSourceUri') })
+    const rpm = readingAt(body, at, 'SpeedRPM')
+    const ratio = ruled(named, context, [{ at, ...fanRatio }])
+    if (rpm === undefined || !shown.isFirst(source, 'rotation')) return ratio
+    return [{ metric: 'cray_fan_speed_rpm', labels: named, value: rpm }, ...ratio]
+  })
+  const power: Rule = {
+    at: 'PowerWatts',
+    metric: 'cray_sensor_power_watts',
+    own: { ...own, context: 'Fan' },
+  }
+  return [...speeds, ...ruled(labels, context, [power])]
 }
+
+const fanSpeeds: readonly [at: string, side: Labels][] = [
+  ['SpeedPercent', {}],
+  ['SecondarySpeedPercent', { side: 'Secondary' }],
+]
 
 function thermalReadings(labels: Labels, context: Context): Reading[] {
   const summary = fieldAt(context.body, 'TemperatureSummaryCelsius')
@@ -136,17 +146,27 @@ function thermalReadings(labels: Labels, context: Context): Reading[] {
   return [
     ...listed(labels, context, { at: 'TemperatureReadingsCelsius', metric: temperature }),
     ...ruled(labels, { ...context, body: summary }, places),
-    ...ruled(labels, context, [
-      { at: 'PowerWatts', metric: 'cray_sensor_power_watts', own: { sensor: 'ThermalMetrics' } },
-      {
-        at: 'DeltaPressurekPa',
-        metric: 'cray_sensor_pressure_pascals',
-        factor: 1000,
-        own: { sensor: 'DeltaPressure' },
-      },
-    ]),
+    ...ruled(labels, context, thermalRules),
+    ...otherExcerpts(labels, context, {
+      prefix: 'ThermalMetrics',
+      ruledOut: [
+        'TemperatureSummaryCelsius',
+        'TemperatureReadingsCelsius',
+        ...thermalRules.map(({ at }) => at),
+      ],
+    }),
   ]
 }
+
+const thermalRules: readonly Rule[] = [
+  { at: 'PowerWatts', metric: 'cray_sensor_power_watts', own: { sensor: 'ThermalMetrics' } },
+  {
+    at: 'DeltaPressurekPa',
+    metric: 'cray_sensor_pressure_pascals',
+    factor: 1000,
+    own: { sensor: 'DeltaPressure' },
+  },
+]
 
 /** Redfish LeakDetector schema, `DetectorState`. */
 function leakReadings(labels: Labels, body: unknown): Reading[] {
@@ -155,78 +175,61 @@ function leakReadings(labels: Labels, body: unknown): Reading[] {
   return stateReadings('cray_leak_detector_state', labels, state, ['OK', 'Warning', 'Critical'])
 }
 
+/** Detectors that a group alone tells of: most are resources themselves, copied here. */
+function groupReadings(labels: Labels, body: unknown, own: ReadonlySet<string>): Reading[] {
+  return listAt(body, 'LeakDetectorGroups').flatMap((group, index) => {
+    const name = textAt(group, 'GroupName') ?? String(index)
+    return listAt(group, 'Detectors').flatMap((member, place) => {
+      const source = linkAt({ '@odata.id': fieldAt(member, 'DataSourceUri') }) ?? linkAt(member)
+      if (source !== undefined && own.has(source)) return []
+      const id = textAt(member, 'DeviceName') ?? source?.split('/').at(-1) ?? String(place)
+      return leakReadings({ ...labels, detector: `${name}/${id}` }, member)
+    })
+  })
+}
+
 /** Power limits of a chassis, those that no `EnvironmentMetrics` has shown. */
-export function controlLimitReadings(labels: Labels, resources: Resources): Reading[] {
-  const excerpts = [...resources.values()].map((body) => fieldAt(body, 'PowerLimitWatts'))
-  const shown = new Set(excerpts.map((excerpt) => textAt(excerpt, 'DataSourceUri')))
+export function controlLimitReadings(
+  labels: Labels,
+  resources: Resources,
+  all: Resources,
+): Reading[] {
+  const excerpts = [...all.values()].map((body) => fieldAt(body, 'PowerLimitWatts'))
+  const shown = new Set(
+    excerpts.map((excerpt) => linkAt({ '@odata.id': fieldAt(excerpt, 'DataSourceUri') })),
+  )
   return [...resources].flatMap(([path, body]) => {
     const control = /\/Controls\/([^/]+)$/.exec(path)?.[1]
-    if (control === undefined || shown.has(path)) return []
-    if (textAt(body, 'ControlType') !== 'Power') return []
+    if (control === undefined || shown.has(path) || !isPowerControl(body)) return []
     return limitReadings({ ...labels, control }, body)
   })
 }
 
-/** What a processor or accelerator measures of itself; its watts are part of the server's. */
-export function processorReadings(labels: Labels, body: unknown, isNew: IsNew): Reading[] {
-  const context = { body, isNew }
-  return [
-    ...ruled(labels, context, processorRules),
-    ...limitReadings(
-      { ...labels, control: 'EnvironmentMetrics' },
-      fieldAt(body, 'PowerLimitWatts'),
-    ),
-  ]
+/** By its type; one that tells none, by its unit or its name. */
+export function isPowerControl(body: unknown): boolean {
+  const type = textAt(body, 'ControlType')
+  if (type !== undefined) return /^power$/i.test(type)
+  const units = textAt(body, 'SetPointUnits')
+  return units === undefined ? /power/i.test(textAt(body, 'Id') ?? '') : /^w$/i.test(units)
 }
 
-const processorRules: readonly Rule[] = [
-  { at: 'PowerWatts', metric: 'cray_processor_power_watts' },
-  { at: 'EnergyJoules', metric: 'cray_processor_energy_joules_total' },
-  energyRule('cray_processor_energy_joules_total'),
-  { at: 'TemperatureCelsius', metric: 'cray_processor_temperature_celsius' },
-]
-
 /** A Control, or its excerpt, where the limit in force is the set point. */
-function limitReadings(labels: Labels, body: unknown): Reading[] {
+export function limitReadings(labels: Labels, body: unknown): Reading[] {
   const mode = textAt(body, 'ControlMode')
   const own = mode === undefined ? labels : { ...labels, mode }
   const limit = fieldAt(body, 'SetPoint') === undefined ? 'Reading' : 'SetPoint'
   const found: [MetricName, number | undefined][] = [
-    ['cray_power_limit_watts', numberAt(body, limit)],
+    ['cray_power_limit_watts', readingAt(body, limit)],
     [
       'cray_power_limit_min_watts',
-      numberAt(body, 'SettingRangeMin') ?? numberAt(body, 'AllowableMin'),
+      readingAt(body, 'SettingRangeMin') ?? readingAt(body, 'AllowableMin'),
     ],
     [
       'cray_power_limit_max_watts',
-      numberAt(body, 'SettingRangeMax') ?? numberAt(body, 'AllowableMax'),
+      readingAt(body, 'SettingRangeMax') ?? readingAt(body, 'AllowableMax'),
     ],
   ]
   return found.flatMap(([metric, value]) =>
     value === undefined ? [] : [{ metric, labels: own, value }],
   )
-}
-
-function ruled(labels: Labels, { body, isNew }: Context, rules: readonly Rule[]): Reading[] {
-  return rules.flatMap(({ at, metric, factor = 1, own }) => {
-    const excerpt = excerptAt(body, at)
-    if (excerpt === undefined || !isNew(excerpt)) return []
-    return [{ metric, labels: { ...labels, ...own }, value: inBaseUnits(excerpt.value, factor) }]
-  })
-}
-
-/** A list of excerpts, named by the devices they tell of, else by their sensors or their order. */
-function listed(
-  labels: Labels,
-  { body, isNew }: Context,
-  { at, metric, factor = 1 }: Rule,
-  within?: string,
-): Reading[] {
-  return listAt(body, at).flatMap((each, index) => {
-    const excerpt = excerptAt(each)
-    if (excerpt === undefined || !isNew(excerpt)) return []
-    const own = excerpt.name ?? excerpt.source?.split('/').at(-1) ?? String(index + 1)
-    const name = within === undefined ? own : `${within} ${own}`
-    return [{ metric, labels: { ...labels, name }, value: inBaseUnits(excerpt.value, factor) }]
-  })
 }

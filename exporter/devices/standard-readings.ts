@@ -1,24 +1,20 @@
 import type { Reading } from '../metrics.ts'
-import { excerptSources } from '../redfish/excerpt.ts'
+import { fieldAt, listAt, textAt } from '../redfish/parse.ts'
 import { parseSensor, type Sensor } from '../redfish/sensor.ts'
+import { readingAt } from '../redfish/units.ts'
 import { anySensorReadings } from './any-sensor.ts'
+import { type Context, ShownSensors } from './excerpts.ts'
 import { partReadings } from './health.ts'
-import { powerStateReadings } from './power-state.ts'
-import { plainName, powerThermalReadings } from './power-thermal.ts'
+import { hpeReadings } from './hpe-oem.ts'
+import { type Known, powerThermalReadings, type Supply } from './power-thermal.ts'
+import { SensorNames } from './sensor-names.ts'
 import { serverLabels } from './server-place.ts'
-import {
-  controlLimitReadings,
-  firstOnly,
-  type IsNew,
-  moduleReadings,
-  processorReadings,
-} from './standard-modules.ts'
+import { controlLimitReadings, moduleReadings } from './standard-modules.ts'
+import { nodesOf, systemReadings, systemsPath } from './standard-systems.ts'
+import { newWithout, withoutReadings } from './without-reading.ts'
 
 type Resources = ReadonlyMap<string, unknown>
 type Labels = Record<string, string>
-
-/** Sensors that gave no value, by reason. */
-type Without = Record<'absent' | 'no_reading' | 'never_read', number>
 
 /**
  * Whatever the standard schemas tell of a server or other device. A value that stands in several
@@ -27,81 +23,129 @@ type Without = Record<'absent' | 'no_reading' | 'never_read', number>
  * whose readings carry no label `chassis`.
  */
 export function standardReadings(bmc: string, all: Resources, mainChassis?: string): Reading[] {
-  const without: Without = { absent: 0, no_reading: 0, never_read: 0 }
-  const copied = copiedSensors(all)
-  const isNew = firstOnly()
-  const systems = systemReadings(bmc, all, isNew)
-  const found = [...byChassis(all)].flatMap(([chassis, resources]) => {
-    const labels = serverLabels(bmc)
-    const place = chassis === mainChassis ? labels : { ...labels, chassis }
-    return chassisReadings({ chassis, labels: place, resources, copied, without, isNew })
+  const without = newWithout()
+  const sensors = new Set([...all.keys()].filter((path) => sensorPath.test(path)))
+  const context = { shown: new ShownSensors(), without, sensors }
+  const systems = systemReadings(bmc, all, context)
+  const chassis = [...byChassis(all)].map(([path, resources]) => {
+    const name = path.slice(chassisPath.length + 1)
+    const place = serverLabels(bmc)
+    const labels = name === mainChassis ? place : { ...place, chassis: name }
+    const modules = moduleReadings(labels, resources, { ...context, chassisPath: path })
+    return { name, labels, resources, modules }
   })
-  const labels = { ...serverLabels(bmc), xname: bmc }
-  const counts = Object.entries(without).map(([reason, value]) => {
-    return { metric: 'cray_sensors_without_reading', labels: { ...labels, reason }, value } as const
-  })
+  const found = chassis.flatMap((one) => chassisReadings(one, all, context))
   const nodes = nodesOf(all)
-  const parts = partReadings(all, (path) => placeOfPart(bmc, path, nodes))
-  return [...found, ...systems, ...counts, ...parts]
+  return [
+    ...found,
+    ...systems,
+    ...hpeReadings(bmc, all, without),
+    ...withoutReadings({ ...serverLabels(bmc), xname: bmc }, without),
+    ...partReadings(all, (path) => placeOfPart(bmc, path, nodes)),
+  ]
 }
 
 /** A manager is the controller; what no system has as its own belongs to the first node. */
 function placeOfPart(bmc: string, path: string, nodes: readonly string[]): Labels {
   if (path.startsWith('/redfish/v1/Managers/')) return { ...serverLabels(bmc), xname: bmc }
-  const system = path.startsWith(`${systems}/`) ? path.split('/')[4] : undefined
+  const system = path.startsWith(`${systemsPath}/`) ? path.split('/')[4] : undefined
   return serverLabels(bmc, Math.max(0, nodes.indexOf(system ?? '')))
 }
 
 interface Chassis {
-  chassis: string
+  name: string
   labels: Labels
   resources: Resources
-  /** Sensors that some excerpt shows. */
-  copied: ReadonlySet<string>
-  without: Without
-  isNew: IsNew
+  /** What its newer resources show. */
+  modules: readonly Reading[]
 }
 
-function chassisReadings(one: Chassis): Reading[] {
-  const { chassis, labels, resources, copied, without, isNew } = one
-  const modules = moduleReadings(labels, resources, isNew)
+function chassisReadings(
+  { name, labels, resources, modules }: Chassis,
+  all: Resources,
+  { shown, without }: Omit<Context, 'body'>,
+): Reading[] {
   const sensors = sensorsOf(resources)
   const own = [...sensors].flatMap(([path, sensor]) => {
-    if (copied.has(path)) return []
+    const place = { ...labels, chassis: name, sensor: path.slice(path.lastIndexOf('/') + 1) }
+    const isTurning = sensor.quantity === 'rotation' || shown.has(path, 'rotation')
+    const turns = isTurning ? [] : turnReadings(place, sensor, resources.get(path))
+    if (sensor.quantity !== undefined && shown.has(path, sensor.quantity)) return turns
     if (sensor.without !== undefined) without[sensor.without]++
-    return anySensorReadings({ ...labels, chassis, sensor: endOf(path) }, sensor)
+    return [...anySensorReadings(place, sensor), ...turns]
   })
-  const names = [...sensors.values()].map(({ id, place }) => place['name'] ?? id)
-  const moduleNames = modules.flatMap(({ labels }) => labels['name'] ?? [])
-  const old = powerThermalReadings({
-    labels,
-    power: endingIn('/Power', resources),
-    thermal: endingIn('/Thermal', resources),
-    known: {
-      supplies: modules.some(({ metric }) => metric.startsWith('cray_power_supply_')),
-      fans: modules.some(({ metric }) => metric.startsWith('cray_fan_')),
-      names: new Set([...names, ...moduleNames].map(plainName)),
-    },
-  })
-  without.absent += old.absent
-  without.no_reading += old.noReading
-  const hasPower = old.readings.some(({ metric }) => metric === wholePower)
-  const newer = modules.filter(({ metric }) => !hasPower || metric !== wholePower)
-  return [...old.readings, ...newer, ...own, ...controlLimitReadings(labels, resources)]
+  const limits = controlLimitReadings(labels, resources, all)
+  const newer = [...modules, ...own, ...limits]
+  const { power, thermal } = oldResources(resources)
+  const known = knownOf(newer, sensors, resources)
+  const old = powerThermalReadings({ labels, power, thermal, without, known })
+  const hasPower = old.some(({ metric }) => metric === wholePower)
+  return [
+    ...old,
+    ...newer.filter(({ metric }) => !hasPower || metric !== wholePower),
+    ...vendorEnergy(labels, power, newer),
+  ]
 }
 
-/** A Control copies the sensor that it watches, but is not where that is shown. */
-function copiedSensors(all: Resources): Set<string> {
-  const shown = [...all].filter(([path]) => !path.includes('/Controls/'))
-  return new Set(shown.flatMap(([, body]) => excerptSources(body)))
+/** A sensor of a share of full speed may tell of turns a minute too. */
+function turnReadings(labels: Labels, sensor: Sensor, body: unknown): Reading[] {
+  const value = readingAt(body, 'SpeedRPM')
+  if (value === undefined || sensor.without === 'absent') return []
+  return [{ metric: 'cray_fan_speed_rpm', labels: { ...labels, ...sensor.place }, value }]
 }
 
 const wholePower = 'cray_server_power_watts'
 
+/** What the older resources need not tell again. */
+function knownOf(
+  readings: readonly Reading[],
+  sensors: ReadonlyMap<string, Sensor>,
+  resources: Resources,
+): Known {
+  const names = new SensorNames()
+  for (const { quantity, id, place, reading, without } of sensors.values()) {
+    if (reading !== undefined || without === 'absent') names.add(quantity, place['name'] ?? id)
+  }
+  for (const { metric, labels } of readings) {
+    const quantity = /_celsius$/.test(metric) ? 'temperature' : undefined
+    names.add(/_volts$/.test(metric) ? 'voltage' : quantity, labels['name'])
+    if (metric.startsWith('cray_fan_')) names.add('fan', labels['name'])
+  }
+  const fans = [...resources.keys()].some((path) => /\/Fans\/[^/]+$/.test(path))
+  const isFan = ({ metric, labels }: Reading) =>
+    metric.startsWith('cray_fan_') && labels['sensor'] !== undefined
+  return { names, fans: fans && readings.some(isFan), readings, supplies: suppliesOf(resources) }
+}
+
+function suppliesOf(resources: Resources): Supply[] {
+  return [...resources].flatMap(([path, body]) => {
+    const bay = /\/PowerSupplies\/([^/]+)$/.exec(path)?.[1]
+    if (bay === undefined) return []
+    return [{ bay, name: textAt(body, 'Name'), serial: textAt(body, 'SerialNumber') }]
+  })
+}
+
+/** Gigabyte's figure of energy in the older `Power`, where no sensor has the same. */
+function vendorEnergy(labels: Labels, power: unknown, newer: readonly Reading[]): Reading[] {
+  if (newer.some(({ metric }) => metric.endsWith('_energy_joules_total'))) return []
+  const path = ['Oem', 'Vendor', 'PowerMetrics', 'AccumulatedEnergyJoules']
+  const value = readingAt(listAt(power, 'PowerControl')[0], ...path)
+  return value === undefined ? [] : [{ metric: 'cray_server_energy_joules_total', labels, value }]
+}
+
+const chassisPath = '/redfish/v1/Chassis'
+const sensorPath = /\/Sensors\/[^/]+$/
+
+/** A resource of a chassis lies behind one of these; a chassis may lie within another. */
+const withinChassis = new RegExp(
+  `^(${chassisPath}/.+?)/(?:Power|Thermal|Sensors|EnvironmentMetrics|PowerSubsystem|` +
+    'ThermalSubsystem|Controls|NetworkAdapters|PCIeDevices|Drives|Memory|LeakDetectors)(?:/|$)',
+)
+
 function byChassis(all: Resources): Map<string, Map<string, unknown>> {
   const found = new Map<string, Map<string, unknown>>()
   for (const [path, body] of all) {
-    const chassis = /^\/redfish\/v1\/Chassis\/([^/]+)\//.exec(path)?.[1]
+    const chassis = withinChassis.exec(path)?.[1]
     if (chassis === undefined) continue
     const own = found.get(chassis) ?? new Map<string, unknown>()
     found.set(chassis, own.set(path, body))
@@ -109,39 +153,21 @@ function byChassis(all: Resources): Map<string, Map<string, unknown>> {
   return found
 }
 
+/** In the order of their paths: devices answer in any. */
 function sensorsOf(resources: Resources): Map<string, Sensor> {
-  const found = new Map<string, Sensor>()
-  for (const [path, body] of resources) {
-    if (/\/Sensors\/[^/]+$/.test(path)) found.set(path, parseSensor(body, path))
+  const paths = [...resources.keys()].filter((path) => sensorPath.test(path)).sort()
+  return new Map(paths.map((path) => [path, parseSensor(resources.get(path), path)]))
+}
+
+/** Told by what is in them: a sensor may be called `Power` too. */
+function oldResources(resources: Resources): { power: unknown; thermal: unknown } {
+  const having = (...lists: string[]) =>
+    [...resources].find(([path, body]) => {
+      if (sensorPath.test(path)) return false
+      return lists.some((name) => Array.isArray(fieldAt(body, name)))
+    })?.[1]
+  return {
+    power: having('PowerControl', 'Voltages', 'PowerSupplies'),
+    thermal: having('Temperatures', 'Fans'),
   }
-  return found
 }
-
-function endingIn(end: string, resources: Resources): unknown {
-  return [...resources].find(([path]) => path.endsWith(end))?.[1]
-}
-
-function endOf(path: string): string {
-  return path.slice(path.lastIndexOf('/') + 1)
-}
-
-function systemReadings(bmc: string, all: Resources, isNew: IsNew): Reading[] {
-  const nodes = nodesOf(all)
-  return systemPaths(all).flatMap((path) => {
-    const [system = '', , processor] = path.slice(systems.length + 1).split('/')
-    const labels = serverLabels(bmc, nodes.indexOf(system))
-    if (processor === undefined) return powerStateReadings(labels, all.get(path))
-    return processorReadings({ ...labels, processor }, all.get(path), isNew)
-  })
-}
-
-/** Systems in the order of their paths are the nodes of the controller. */
-function nodesOf(all: Resources): string[] {
-  return [...new Set(systemPaths(all).map((path) => path.split('/')[4] ?? ''))]
-}
-
-function systemPaths(all: Resources): string[] {
-  return [...all.keys()].filter((path) => path.startsWith(`${systems}/`)).sort()
-}
-
-const systems = '/redfish/v1/Systems'

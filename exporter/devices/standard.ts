@@ -1,30 +1,37 @@
 import type { DeviceKind } from '../inventory/static.ts'
-import { collection, type Get } from '../redfish/collection.ts'
+import { collection, collectionIfAny, type Get } from '../redfish/collection.ts'
 import type { Collector, Plan } from './collector.ts'
 import { planChassis, planManagers, planSystems, type Wanted } from './standard-plan.ts'
 import { standardReadings } from './standard-readings.ts'
 
+const chassisList = '/redfish/v1/Chassis'
+
 /** Any device that speaks Redfish: what the standard schemas say of each of its chassis. */
 export const standard: Collector = {
   kind: 'redfish',
-  plan: async (get) => await standardPlan(await collection('/redfish/v1/Chassis', get), get),
+  plan: async (get) => await standardPlan(await collection(chassisList, get), get),
   readings: ({ xname }, resources) => standardReadings(xname, resources),
 }
 
-/** A server of a known kind: its one chassis, at a known place. */
-export function server(kind: DeviceKind, chassis: string, requestsAtOnce?: number): Collector {
-  const main = chassis.split('/')[4]
+/**
+ * A server of a known kind: its chassis at a known place, whose readings carry no label `chassis`,
+ * and what others it has.
+ */
+export function server(kind: DeviceKind, main: string, requestsAtOnce?: number): Collector {
+  const name = main.slice(chassisList.length + 1)
   return {
     kind,
     ...(requestsAtOnce !== undefined && { requestsAtOnce }),
-    plan: async (get) => await standardPlan([chassis], get),
-    readings: ({ xname }, resources) => standardReadings(xname, resources, main),
+    plan: async (get) =>
+      await standardPlan([main, ...(await collectionIfAny(chassisList, get))], get),
+    readings: ({ xname }, resources) => standardReadings(xname, resources, name),
   }
 }
 
 export async function standardPlan(chassis: readonly string[], get: Get): Promise<Plan> {
   const wanted: Wanted = { fast: [], slow: [] }
-  for (const path of chassis) await planChassis(path, get, wanted)
+  const planned = new Set<string>()
+  for (const path of chassis) await planChassis(path, get, wanted, planned)
   await planSystems(get, wanted)
   await planManagers(get, wanted)
   const fast = unique(wanted.fast)

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { Counter, Gauge, type Registry } from 'prom-client'
 import { errorText, type Logger } from '../service/log.ts'
 import { isInShard, type Shard } from './shard.ts'
@@ -7,16 +8,24 @@ import type { Device } from './static.ts'
 /** Where devices may stand besides the settings. */
 export interface DiscoverySource {
   name: 'file' | 'hsm'
+  /** Its settings: another source of the same ones need not be started anew. */
+  settings: object
   everySeconds: number
   /** All that it has now. @throws {Error} when that cannot be told. */
   read(signal: AbortSignal): Promise<readonly Device[]>
+  /** What it had before the start, for the time until it is read. */
+  last?(): Promise<readonly Device[]>
 }
 
-export interface DiscoveryOptions {
+/** What may change while it runs. */
+export interface Wanted {
   /** Of the settings: these are always there. */
   devices: readonly Device[]
   /** Of a device that stands in several, the first counts; the settings come before all. */
   sources: readonly DiscoverySource[]
+}
+
+export interface DiscoveryOptions extends Wanted {
   /** Absent: all devices. */
   shard?: Shard | undefined
   registry: Registry
@@ -26,6 +35,8 @@ export interface DiscoveryOptions {
 }
 
 export interface Discovery {
+  /** Goes by these from now on. A source with other settings keeps what it had until it is read. */
+  update(wanted: Wanted): Promise<void>
   close(): Promise<void>
 }
 
@@ -35,54 +46,123 @@ export interface Discovery {
  * read; it does not wait for what is far away.
  */
 export async function startDiscovery(options: DiscoveryOptions): Promise<Discovery> {
-  const { sources, onDevices, log } = options
-  const metrics = createMetrics(options.registry)
-  const found = new Map<string, readonly Device[]>([['settings', options.devices]])
-  const tell = () => {
-    for (const [source, devices] of found) metrics.devices.set({ source }, devices.length)
-    onDevices(united([...found.values()], options.shard))
+  const search = new Search(options)
+  await search.update(options)
+  return search
+}
+
+interface Running {
+  source: DiscoverySource
+  ending: AbortController
+  loop: Promise<void>
+}
+
+class Search implements Discovery {
+  readonly #options: DiscoveryOptions
+  readonly #metrics: ReturnType<typeof createMetrics>
+  #own: readonly Device[] = []
+  /** By source, in the order in which they count. */
+  #found = new Map<string, readonly Device[]>()
+  readonly #running = new Map<string, Running>()
+  readonly #faults = new Map<string, string>()
+  #updating: Promise<void> = Promise.resolve()
+
+  constructor(options: DiscoveryOptions) {
+    this.#options = options
+    this.#metrics = createMetrics(options.registry)
   }
-  const faults = new Map<string, string>()
-  const closing = new AbortController()
-  const { signal } = closing
-  const readOnce = async (source: DiscoverySource) => {
+
+  /** One after the other. */
+  update(wanted: Wanted): Promise<void> {
+    this.#updating = this.#updating.then(() => this.#update(wanted))
+    return this.#updating
+  }
+
+  async close(): Promise<void> {
+    await this.#updating.catch(() => {})
+    await Promise.all([...this.#running.keys()].map((name) => this.#end(name)))
+  }
+
+  async #update({ devices, sources }: Wanted): Promise<void> {
+    const given = new Map<string, DiscoverySource>(sources.map((each) => [each.name, each]))
+    for (const name of this.#running.keys()) if (!given.has(name)) await this.#leave(name)
+    const fresh = sources.filter(
+      ({ name, settings }) =>
+        !isDeepStrictEqual(this.#running.get(name)?.source.settings, settings),
+    )
+    await Promise.all(fresh.map(({ name }) => this.#end(name)))
+    const last = await Promise.all(
+      sources.map(async ({ name, last }) => {
+        return [name, this.#found.get(name) ?? (await last?.()) ?? []] as const
+      }),
+    )
+    this.#own = devices
+    this.#found = new Map(last)
+    for (const { name } of fresh) this.#metrics.failures.inc({ source: name }, 0)
+    await Promise.all(fresh.filter(isNear).map((each) => this.#read(each, unending)))
+    this.#tell()
+    for (const source of fresh) this.#start(source)
+  }
+
+  #start(source: DiscoverySource): void {
+    const ending = new AbortController()
+    const { signal } = ending
+    const keepReading = async () => {
+      if (!isNear(source)) await this.#read(source, signal)
+      while (await waited(source.everySeconds, signal)) await this.#read(source, signal)
+    }
+    this.#running.set(source.name, { source, ending, loop: keepReading() })
+  }
+
+  async #end(name: string): Promise<void> {
+    const running = this.#running.get(name)
+    running?.ending.abort()
+    await running?.loop
+    this.#running.delete(name)
+  }
+
+  async #leave(name: string): Promise<void> {
+    await this.#end(name)
+    const { devices, up, successAt, failures } = this.#metrics
+    for (const metric of [devices, up, successAt, failures]) metric.remove({ source: name })
+    this.#faults.delete(name)
+  }
+
+  #tell(): void {
+    const lists = new Map([['settings', this.#own], ...this.#found])
+    for (const [source, devices] of lists) this.#metrics.devices.set({ source }, devices.length)
+    this.#options.onDevices(united([...lists.values()], this.#options.shard))
+  }
+
+  async #read(source: DiscoverySource, signal: AbortSignal): Promise<void> {
     const { name } = source
+    const { log } = this.#options
     try {
       const devices = await source.read(signal)
-      metrics.up.set({ source: name }, 1)
-      metrics.successAt.set({ source: name }, Date.now() / 1000)
-      if (faults.delete(name)) log.info({ source: name }, 'devices found again')
-      if (devices === found.get(name)) return
-      found.set(name, devices)
-      tell()
+      this.#metrics.up.set({ source: name }, 1)
+      this.#metrics.successAt.set({ source: name }, Date.now() / 1000)
+      if (this.#faults.delete(name)) log.info({ source: name }, 'devices found again')
+      if (devices === this.#found.get(name) || signal.aborted) return
+      this.#found.set(name, devices)
+      this.#tell()
     } catch (error) {
       if (signal.aborted) return
-      metrics.up.set({ source: name }, 0)
-      metrics.failures.inc({ source: name })
-      if (faults.get(name) !== errorText(error)) {
+      this.#metrics.up.set({ source: name }, 0)
+      this.#metrics.failures.inc({ source: name })
+      if (this.#faults.get(name) !== errorText(error)) {
         log.error({ source: name, error }, 'devices cannot be read, the last known are kept')
       }
-      faults.set(name, errorText(error))
+      this.#faults.set(name, errorText(error))
     }
   }
-  for (const { name } of sources) {
-    found.set(name, [])
-    metrics.failures.inc({ source: name }, 0)
-  }
-  const near = sources.filter(({ name }) => name === 'file')
-  await Promise.all(near.map(readOnce))
-  tell()
-  const loops = sources.map(async (source) => {
-    if (!near.includes(source)) await readOnce(source)
-    while (await waited(source.everySeconds, signal)) await readOnce(source)
-  })
-  return {
-    async close() {
-      closing.abort()
-      await Promise.all(loops)
-    },
-  }
 }
+
+/** A file is read before the first poll. */
+function isNear({ name }: DiscoverySource): boolean {
+  return name === 'file'
+}
+
+const unending = new AbortController().signal
 
 /** Every device once, those of other shards left out. */
 function united(lists: readonly (readonly Device[])[], shard: Shard | undefined): Device[] {

@@ -13,10 +13,12 @@ export const deviceFileSettings = z.strictObject({
 export type DeviceFileSettings = z.output<typeof deviceFileSettings>
 
 /** The devices of the file; it is parsed again only when its text has changed. */
-export function deviceFile({ path, everySeconds }: DeviceFileSettings): DiscoverySource {
+export function deviceFile(settings: DeviceFileSettings): DiscoverySource {
+  const { path, everySeconds } = settings
   let last: { text: string; devices: ReturnType<typeof parseDevices> } | undefined
   return {
     name: 'file',
+    settings,
     everySeconds,
     async read() {
       const text = await readFile(path, 'utf8').catch((cause: unknown) => {

@@ -40,6 +40,7 @@ export function hsm(settings: HsmSettings, context: HsmContext): DiscoverySource
   let skipped = ''
   return {
     name: 'hsm',
+    settings,
     everySeconds: settings.everySeconds,
     async read(signal) {
       const { devices, unusable } = parseEndpoints(await ask(settings, context, signal))

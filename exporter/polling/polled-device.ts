@@ -1,5 +1,3 @@
-import { setMaxListeners } from 'node:events'
-import { type Collector, collectorFor, type Plan } from '../devices/kinds.ts'
 import type { Device, DeviceKind } from '../inventory/static.ts'
 import type { Reading } from '../metrics.ts'
 import type { RedfishClient } from '../redfish/client.ts'
@@ -8,81 +6,82 @@ import { RedfishError } from '../redfish/error.ts'
 import { withDeadline } from '../service/deadline.ts'
 import type { Logger } from '../service/log.ts'
 import type { PushedSample } from '../telemetry/events.ts'
-import { Merge, type Merged } from '../telemetry/merge.ts'
-import { Resources } from './resources.ts'
-import { fetchAll } from './round.ts'
+import { type KnownDevice, Merge, type Merged } from '../telemetry/merge.ts'
+import { DeviceRounds } from './device-rounds.ts'
+import { type Failures, type Paces, type PollSettings, pauseSeconds } from './pace.ts'
+import { type Probed, probe } from './probe.ts'
 import { SharedRuns } from './shared.ts'
-import { Spacing } from './spacing.ts'
 import { connectionReadings, counting, newTally, type Status, statusReadings } from './status.ts'
+import type { Known } from './structure.ts'
 
 export interface PolledDeviceOptions {
   device: Device
   client: RedfishClient
-  /** The most requests at once; a kind that bears fewer gets fewer. */
-  perDevice: number
-  slowSeconds: number
-  /** Between requests to a device of a kind that needs it. */
-  gapSeconds: number
+  /** Its paces and limits; they may change. */
+  poll: PollSettings
   log: Logger
 }
 
 /** After so many failed polls in a row nothing of the device is shown, and it is looked at anew. */
 const failuresToForget = 3
-const planSeconds = 3600
 
-interface Known {
-  collector: Collector
-  plan: Plan
-  atOnce: number
-  plannedAt: number
-  /** What the plan polls again and again. */
-  paths: readonly string[]
-}
+/** A poll that ended less than this ago is as good as one that is asked for now. */
+const justPolledMs = 1000
 
 /** One device that is polled: what it is, what it said last, how it does. */
 export class PolledDevice {
   readonly device: Device
   /** Polls in a row of which no request was answered. */
-  readonly failures = { inARow: 0, unauthorized: false }
+  readonly failures: Failures = { inARow: 0, unauthorized: false }
   readonly #options: PolledDeviceOptions
-  readonly #resources = new Resources()
   readonly #tally = newTally()
-  readonly #spacing = new Spacing()
-  readonly #get: Get
+  readonly #rounds: DeviceRounds
   readonly #probes = new SharedRuns<Reading[]>()
   /** The last poll's error, if it was that the login is wrong: a probe must not try it too. */
   #refused: RedfishError | undefined
-  #known: Known | undefined
   #status: Status | undefined
   #readings: readonly Reading[] | undefined
-  #slow: Promise<void> | undefined
-  #slowStartedAt = Number.NEGATIVE_INFINITY
+  /** When the readings are no longer true, as `performance.now()` counts. */
+  #readingsUntil = Number.POSITIVE_INFINITY
+  #polledAt = Number.NEGATIVE_INFINITY
+  #backOffUntil: Date | undefined
   readonly #merge = new Merge()
   #heardAt = Number.NEGATIVE_INFINITY
-  #silentAfterMs = 0
 
   constructor(options: PolledDeviceOptions) {
     this.device = options.device
     this.#options = options
-    this.#get = this.#spaced((path) => options.client.get(path))
+    this.#rounds = new DeviceRounds({
+      ...options,
+      counted: (get) => counting(get, this.#tally),
+      onAnswers: () => {
+        this.#readings = undefined
+      },
+    })
   }
 
   get polled(): boolean {
     return this.#status !== undefined
   }
 
+  /** Whether its last poll was answered. */
+  get up(): boolean {
+    return this.#status?.up ?? false
+  }
+
   /** As the settings say, or as found. */
   get kind(): DeviceKind | undefined {
-    return this.device.kind ?? this.#known?.collector.kind
+    return this.#rounds.kind
+  }
+
+  get paces(): Paces {
+    return this.#rounds.paces
   }
 
   /** Everything known of it at present; the same array until something changes. */
   readings(): readonly Reading[] {
-    this.#readings ??= [
-      ...(this.#known?.collector.readings(this.device, this.#resources.bodies()) ?? []),
-      ...statusReadings(this.device.xname, this.#tally, this.#status),
-      ...connectionReadings(this.device.xname, this.#options.client.state()),
-    ]
+    if (performance.now() >= this.#readingsUntil) this.#readings = undefined
+    this.#readings ??= this.#freshReadings()
     return this.#readings
   }
 
@@ -94,27 +93,32 @@ export class PolledDevice {
     samples: readonly PushedSample[],
     { receivedAt, silentAfterSeconds }: { receivedAt: Date; silentAfterSeconds: number },
   ): Merged | undefined {
-    if (this.#known === undefined) return undefined
-    const { collector, paths } = this.#known
-    const known = { xname: this.device.xname, collector, paths, resources: this.#resources }
-    const merged = this.#merge.take(samples, known, receivedAt.getTime())
+    const sensors = this.#sensors()
+    if (sensors === undefined) return undefined
+    const merged = this.#merge.take(samples, sensors, receivedAt.getTime())
     if (merged.readings.length === 0) return merged
     this.#heardAt = receivedAt.getTime()
-    this.#silentAfterMs = silentAfterSeconds * 1000
+    this.#rounds.silentAfterMs = silentAfterSeconds * 1000
     this.#readings = undefined
     return merged
   }
 
+  /** When its sensors took their present readings, see `Merge.times`. */
+  sampleTimes(now: number): ReadonlyMap<string, number> {
+    const sensors = this.#sensors()
+    return sensors === undefined ? new Map() : this.#merge.times(sensors, now)
+  }
+
   /** Whether it pushes at present. */
   get speaks(): boolean {
-    return Date.now() - this.#heardAt < this.#silentAfterMs
+    return Date.now() - this.#heardAt < this.#rounds.silentAfterMs
   }
 
   /** Requests to it apart from its polls, counted with them. */
   get requests(): Pick<RedfishClient, 'get' | 'send'> {
     const { client } = this.#options
     return {
-      get: this.#get,
+      get: this.#rounds.get,
       send: (...request) => {
         this.#tally.requests++
         return client.send(...request)
@@ -122,15 +126,63 @@ export class PolledDevice {
     }
   }
 
-  /** Asks for power and energy, and looks after the rest when that is due. */
-  async poll(): Promise<void> {
-    const startedAt = Date.now()
-    const fault = await this.#pollFast()
-    this.#status = this.#statusAfter(startedAt, fault)
-    if (fault === undefined) this.#answered()
-    else this.#failed(fault)
+  /** Leaves it alone for so many seconds from now, or longer if it was so before; 0 ends that. */
+  hold(seconds: number): void {
+    this.#rounds.hold.set(seconds)
     this.#readings = undefined
-    if (fault === undefined) this.#startSlow()
+  }
+
+  /** When the hold ends; undefined: there is none. */
+  get heldUntil(): Date | undefined {
+    const { remainingMs } = this.#rounds.hold
+    return remainingMs > 0 ? new Date(Date.now() + remainingMs) : undefined
+  }
+
+  /** Resolves when it may be asked, or the signal comes. */
+  async released(signal: AbortSignal): Promise<void> {
+    await this.#rounds.released(signal)
+  }
+
+  /** Whether it failed so often that it is polled more seldom; its polls end that. */
+  get backsOff(): boolean {
+    return this.#backOffUntil !== undefined
+  }
+
+  /** Asks for power and energy, and looks after the rest when that is due; one poll at a time. */
+  async poll(): Promise<void> {
+    const rounds = this.#rounds
+    rounds.polling ??= this.#poll().finally(() => {
+      rounds.polling = undefined
+      this.#polledAt = performance.now()
+    })
+    await rounds.polling
+  }
+
+  /** As `poll`, unless one has just ended; while it is held, when that is over. */
+  async pollSoon(): Promise<void> {
+    await this.#rounds.released()
+    const justPolled = performance.now() - this.#polledAt < justPolledMs
+    if (!justPolled && !this.#rounds.closed) await this.poll()
+  }
+
+  /** Reads some of its resources at once, as it told that they changed; others are left alone. */
+  async readAgain(paths: readonly string[]): Promise<void> {
+    await this.#rounds.readAgain(paths)
+  }
+
+  /** Seconds until the next poll, after the last has ended; `random` in [0, 1) is for jitter. */
+  pauseSeconds(random: number): number {
+    const { fastSeconds } = this.paces
+    const pause = pauseSeconds(fastSeconds, this.failures, random)
+    const backsOff = pause > fastSeconds
+    if (backsOff || this.backsOff) this.#readings = undefined
+    this.#backOffUntil = backsOff ? new Date(Date.now() + pause * 1000) : undefined
+    return pause
+  }
+
+  /** With the next look at what it has, in so many seconds, it is asked what it is as well. */
+  forgetIdentity(inSeconds: number): void {
+    this.#rounds.forgetIdentity(inSeconds)
   }
 
   /**
@@ -148,58 +200,71 @@ export class PolledDevice {
 
   /** Ends what is in flight and waits for it. */
   async close(): Promise<void> {
-    await Promise.all([this.#options.client.close(), this.#slow])
+    await this.#rounds.close()
   }
 
-  #spaced(get: Get): Get {
-    return this.#spacing.around(counting(get, this.#tally))
+  #sensors(): KnownDevice | undefined {
+    const { known, resources } = this.#rounds
+    if (known === undefined) return undefined
+    const { collector, paths } = known
+    return { xname: this.device.xname, collector, paths, resources }
   }
 
-  async #pollFast(): Promise<RedfishError | undefined> {
-    return await faultOf(async () => {
-      const { plan, atOnce } = await this.#look()
-      const options = { get: this.#get, atOnce, resources: this.#resources }
-      const due = this.#due(plan.fast, this.#silentAfterMs)
-      if (due.length === 0) return undefined
-      const { answered, fault } = await fetchAll(due, options)
+  /** Without what is too old; time alone changes them then, and at the end of a hold. */
+  #freshReadings(): readonly Reading[] {
+    const { resources, hold, known } = this.#rounds
+    const now = performance.now()
+    const staleAt = resources.expire(this.#rounds.limitMs(), now)
+    const heldMs = hold.remainingMs
+    this.#readingsUntil = Math.min(staleAt, heldMs > 0 ? now + heldMs : Number.POSITIVE_INFINITY)
+    const found = known?.collector.readings(this.device, resources.bodies()) ?? []
+    return [...found, ...this.#ownReadings(this.#status, found.length)]
+  }
+
+  #ownReadings(status: Status | undefined, shown?: number): Reading[] {
+    const { xname } = this.device
+    const own = {
+      status,
+      requests: { fast: status?.requests, ...this.#rounds.requests },
+      shown,
+      held: this.#rounds.hold.active,
+      backOffUntil: this.#backOffUntil,
+    }
+    return [
+      ...statusReadings(xname, this.#tally, own),
+      ...connectionReadings(xname, this.#options.client.state()),
+    ]
+  }
+
+  async #poll(): Promise<void> {
+    const startedAt = performance.now()
+    let requests = 0
+    let allBroken = false
+    const fault = await faultOf(async () => {
+      const { asked, answered, silent, fault } = await this.#rounds.fast()
+      requests = asked
+      allBroken = answered === 0 && silent === 0
       return answered > 0 ? undefined : fault
     })
+    this.#readings = undefined
+    if (this.#rounds.closed) return
+    // Held before it was asked anything: that tells nothing of it.
+    if (fault === undefined && requests === 0 && this.#rounds.hold.active) return
+    const seconds = (performance.now() - startedAt) / 1000
+    const wasUp = this.up
+    this.#status = this.#statusAfter({ fault, requests, seconds })
+    if (fault === undefined) this.#answered()
+    else if (allBroken) this.#broken(fault, wasUp)
+    else return this.#failed(fault)
+    this.#rounds.startRest()
   }
 
-  /** All but what the device pushes. */
-  #due(paths: readonly string[], withinMs: number): readonly string[] {
-    const now = Date.now()
-    return paths.filter((path) => !this.#resources.isHeard(path, withinMs, now))
-  }
-
-  /** What the device is and has, looked up anew each hour. */
-  async #look(): Promise<Known> {
-    const known = this.#known
-    if (known && Date.now() - known.plannedAt < planSeconds * 1000) return known
-    this.#known = await this.#discover(this.#get)
-    const { plan, atOnce } = this.#known
-    const once = plan.once ?? []
-    this.#resources.keepOnly(new Set([...plan.fast, ...plan.slow, ...once]))
-    await fetchAll(once, { get: this.#get, atOnce, resources: this.#resources })
-    return this.#known
-  }
-
-  async #discover(get: Get): Promise<Known> {
-    const collector = await collectorFor(this.device, get)
-    this.#spacing.gapSeconds = collector.spaced ? this.#options.gapSeconds : 0
-    const plan = await collector.plan(get)
-    const atOnce = Math.min(this.#options.perDevice, collector.requestsAtOnce ?? Infinity)
-    this.#options.client.allow(atOnce)
-    const paths = [...plan.fast, ...plan.slow]
-    return { collector, plan, atOnce, plannedAt: Date.now(), paths }
-  }
-
-  #statusAfter(startedAt: number, fault: RedfishError | undefined): Status {
-    const now = Date.now()
+  #statusAfter({ fault, requests, seconds }: PollEnd): Status {
     return {
       up: fault === undefined,
-      durationSeconds: (now - startedAt) / 1000,
-      answeredAt: fault === undefined ? new Date(now) : this.#status?.answeredAt,
+      durationSeconds: seconds,
+      requests,
+      answeredAt: fault === undefined ? new Date() : this.#status?.answeredAt,
     }
   }
 
@@ -211,6 +276,14 @@ export class PolledDevice {
     this.#refused = undefined
   }
 
+  /** It answers, but none of what it has for power and energy: it may have others by now. */
+  #broken(error: RedfishError, wasUp: boolean): void {
+    if (!wasUp) return
+    const { xname } = this.device
+    this.#options.log.warn({ xname, error }, 'device gives no power and energy')
+    this.forgetIdentity(0)
+  }
+
   #failed(error: RedfishError): void {
     const { log } = this.#options
     const { xname } = this.device
@@ -218,58 +291,59 @@ export class PolledDevice {
     this.failures.inARow++
     this.failures.unauthorized = error.kind === 'unauthorized'
     this.#refused = this.failures.unauthorized ? error : undefined
-    if (this.failures.inARow < failuresToForget || this.speaks) return
-    this.#resources.clear()
-    this.#known = undefined
-  }
-
-  /** One round of the slow resources at a time, beside the polls and with a request to spare. */
-  #startSlow(): void {
-    const known = this.#known
-    const due = this.#slowStartedAt + this.#options.slowSeconds * 1000
-    if (known === undefined || this.#slow !== undefined || Date.now() < due) return
-    this.#slowStartedAt = Date.now()
-    this.#slow = this.#pollSlow(known)
-      .catch((error: unknown) => {
-        this.#options.log.error({ xname: this.device.xname, error }, 'poll broke')
-      })
-      .finally(() => {
-        this.#slow = undefined
-        this.#readings = undefined
-      })
-  }
-
-  async #pollSlow({ plan, atOnce }: Known): Promise<void> {
-    const options = { get: this.#get, atOnce: Math.max(1, atOnce - 1), resources: this.#resources }
-    const withinMs = Math.max(this.#options.slowSeconds * 1000, this.#silentAfterMs)
-    const { fault } = await fetchAll(this.#due(plan.slow, withinMs), options)
-    if (fault) this.#options.log.debug({ xname: this.device.xname, error: fault }, 'part missing')
+    if (this.failures.inARow >= failuresToForget && !this.speaks) this.#rounds.forget()
   }
 
   async #probe(module: 'all' | 'power', signal: AbortSignal): Promise<Reading[]> {
-    const startedAt = Date.now()
-    // Every request in flight listens to it.
-    setMaxListeners(0, signal)
-    const resources = new Resources()
-    const get = this.#spaced((path) => this.#options.client.get(path, signal))
-    let collector: Collector | undefined
-    const fault = await faultOf(async () => {
-      if (this.#refused) return this.#refused
-      const known = this.#known ?? (await this.#discover(get))
-      collector = known.collector
-      const { plan, atOnce } = known
-      const { fast, once = [], slow } = plan
-      const paths = module === 'all' ? [...fast, ...once, ...slow] : [...fast, ...once]
-      const round = await fetchAll(paths, { get, atOnce, resources })
-      return round.answered > 0 ? undefined : round.fault
+    const { client, poll } = this.#options
+    const rounds = this.#rounds
+    const startedAt = performance.now()
+    const get = rounds.spaced((path) => client.get(path, signal))
+    const probed = await probe({
+      device: this.device,
+      module,
+      signal,
+      perDevice: poll.perDevice,
+      get,
+      known: () => this.#knownFor(get, signal),
+      cached: () => ({
+        good: rounds.resources.youngerThan(rounds.goodMs()),
+        shown: rounds.resources.youngerThan(rounds.limitMs()),
+      }),
+      held: rounds.hold.active,
     })
-    const status = this.#statusAfter(startedAt, fault)
-    return [
-      ...(collector?.readings(this.device, resources.bodies()) ?? []),
-      ...statusReadings(this.device.xname, this.#tally, status),
-      ...connectionReadings(this.device.xname, this.#options.client.state()),
-    ]
+    const seconds = (performance.now() - startedAt) / 1000
+    const shown = module === 'all' ? probed.readings.length : undefined
+    return [...probed.readings, ...this.#ownReadings(this.#probeStatus(probed, seconds), shown)]
   }
+
+  /** What was cut short or not asked at all is as the last poll found it. */
+  #probeStatus({ asked, answered, cached, fault }: Probed, seconds: number): Status {
+    const last = this.#status
+    if (answered === 0 && cached > 0 && last)
+      return { ...last, durationSeconds: seconds, requests: asked }
+    return this.#statusAfter({ fault, requests: asked, seconds })
+  }
+
+  /** A probe does not ask once more what the poll that runs is asking. */
+  async #knownFor(get: Get, signal: AbortSignal): Promise<Known> {
+    const rounds = this.#rounds
+    if (rounds.known === undefined && rounds.polling) {
+      await Promise.race([rounds.polling.catch(() => {}), aborted(signal)])
+    }
+    if (this.#refused) throw this.#refused
+    if (rounds.known === undefined && rounds.hold.active) {
+      const where = { xname: this.device.xname, path: '/' }
+      throw new RedfishError('unreachable', where, 'held before it was known')
+    }
+    return rounds.known ?? (await rounds.discover(get))
+  }
+}
+
+interface PollEnd {
+  fault: RedfishError | undefined
+  requests: number
+  seconds: number
 }
 
 async function faultOf(
@@ -281,4 +355,11 @@ async function faultOf(
     if (error instanceof RedfishError) return error
     throw error
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
 }

@@ -1,25 +1,26 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import pLimit from 'p-limit'
+import { isDeepStrictEqual } from 'node:util'
+import { type ScheduledTask, schedule } from 'node-cron'
+import pLimit, { type LimitFunction } from 'p-limit'
+import { Counter, Gauge, type Registry } from 'prom-client'
 import { type Credential, credentialFor, type Device } from '../inventory/static.ts'
 import { compareXnames } from '../inventory/xname.ts'
 import { createClient } from '../redfish/client.ts'
-import { createSecrets } from '../redfish/secrets.ts'
-import { createTrust } from '../redfish/trust.ts'
+import { createSecrets, type Secrets } from '../redfish/secrets.ts'
+import { createTrust, type Trust } from '../redfish/trust.ts'
 import type { Logger } from '../service/log.ts'
-import { pauseSeconds, startDelaySeconds } from './pace.ts'
+import { nextPollAt, type PollSettings, startDelaySeconds } from './pace.ts'
 import { PolledDevice } from './polled-device.ts'
 
-export interface PollerOptions {
+/** What may change while it runs. */
+export interface PollerSettings {
   credentials: readonly Credential[]
-  poll: {
-    fastSeconds: number
-    slowSeconds: number
-    timeoutSeconds: number
-    gapSeconds: number
-    perDevice: number
-    inFlight: number
-  }
+  poll: PollSettings
+}
+
+export interface PollerOptions extends PollerSettings {
   env: NodeJS.ProcessEnv
+  registry: Registry
   log: Logger
 }
 
@@ -28,126 +29,213 @@ export interface Poller {
   readonly devices: readonly PolledDevice[]
   /** Polls these and no others from now on; one that has changed starts anew. */
   update(devices: readonly Device[]): void
+  /** Goes by these from now on; devices whose login or deadline they change start anew. */
+  configure(settings: PollerSettings): void
   close(): Promise<void>
 }
 
 /** More new devices than this at once are first polled spread over the pace. */
 const mostAtOnce = 16
 
+/** Devices are asked anew what they are over this time, so that not all are at once. */
+const identitySpreadSeconds = 3600
+
 /** Polls each device at its own pace, so that a slow or dead one keeps no other waiting. */
 export function startPoller(options: PollerOptions): Poller {
-  const { poll, log } = options
-  const devices: PolledDevice[] = []
-  const polled = new Map<string, Polled>()
+  return new Fleet(options)
+}
+
+class Fleet implements Poller {
+  readonly devices: PolledDevice[] = []
+  readonly #options: PollerOptions
+  #credentials: readonly Credential[]
+  /** The devices hold this very object. */
+  readonly #poll: PollSettings
+  readonly #polled = new Map<string, Polled>()
+  #wanted: readonly Device[] = []
   /** What has been removed and still ends. */
-  const leaving = new Set<Promise<void>>()
-  const create = deviceMaker(options)
-  const remove = (each: Polled) => {
-    polled.delete(each.device.device.xname)
-    devices.splice(devices.indexOf(each.device), 1)
-    const { xname } = each.device.device
-    const left = each
-      .end()
-      .catch((error: unknown) => log.error({ xname, error }, 'device not left well'))
-      .finally(() => leaving.delete(left))
-    leaving.add(left)
+  readonly #leaving = new Set<Promise<void>>()
+  readonly #shared: { limit: LimitFunction; trust: Trust; secrets: Secrets }
+  readonly #late: Counter
+  #calendar: ScheduledTask
+
+  constructor(options: PollerOptions) {
+    const { credentials, poll, env, registry } = options
+    this.#options = options
+    this.#credentials = credentials
+    this.#poll = { ...poll }
+    const limit = pLimit(poll.inFlight)
+    this.#shared = { limit, trust: createTrust(), secrets: createSecrets(env) }
+    this.#late = createMetrics(registry, this.devices).late
+    this.#calendar = this.#scheduled()
   }
-  return {
-    devices,
-    update(wanted) {
-      const given = new Map(wanted.map((device) => [device.xname, device]))
-      const gone = [...polled.values()].filter(
-        ({ device: { device } }) => !isSame(device, given.get(device.xname)),
-      )
-      for (const each of gone) remove(each)
-      const fresh = wanted.filter(({ xname }) => !polled.has(xname))
-      const spread = fresh.length > mostAtOnce ? poll.fastSeconds : 0
-      for (const each of fresh) {
-        const device = create(each)
-        devices.push(device)
-        polled.set(each.xname, startPolling(device, poll.fastSeconds, spread, log))
+
+  update(devices: readonly Device[]): void {
+    this.#wanted = devices
+    this.#renew()
+  }
+
+  configure({ credentials, poll }: PollerSettings): void {
+    const rescheduled = poll.identitySchedule !== this.#poll.identitySchedule
+    this.#credentials = credentials
+    Object.assign(this.#poll, poll)
+    this.#shared.limit.concurrency = poll.inFlight
+    if (rescheduled) {
+      void this.#calendar.destroy()
+      this.#calendar = this.#scheduled()
+    }
+    this.#renew()
+  }
+
+  async close(): Promise<void> {
+    await this.#calendar.destroy()
+    for (const each of [...this.#polled.values()]) this.#remove(each)
+    await Promise.all(this.#leaving)
+  }
+
+  #scheduled(): ScheduledTask {
+    return schedule(this.#poll.identitySchedule, () => {
+      for (const device of this.devices) {
+        device.forgetIdentity(startDelaySeconds(device.device.xname, identitySpreadSeconds))
       }
-      devices.sort((a, b) => compareXnames(a.device.xname, b.device.xname))
-      if (gone.length > 0 || fresh.length > 0) {
-        log.info(
-          { added: fresh.length, removed: gone.length, devices: devices.length },
-          'devices changed',
-        )
-      }
-    },
-    async close() {
-      for (const each of [...polled.values()]) remove(each)
-      await Promise.all(leaving)
-    },
+    })
+  }
+
+  /** Removes what is no more wanted or was made with other settings, and adds what is missing. */
+  #renew(): void {
+    const given = new Map(this.#wanted.map((device) => [device.xname, device]))
+    const gone = [...this.#polled.values()].filter(
+      (each) => !this.#isCurrent(each, given.get(each.device.device.xname)),
+    )
+    for (const each of gone) this.#remove(each)
+    const fresh = this.#wanted.filter(({ xname }) => !this.#polled.has(xname))
+    const spreadSeconds = fresh.length > mostAtOnce ? this.#poll.fastSeconds : 0
+    for (const device of fresh) this.#add(device, spreadSeconds)
+    this.devices.sort((a, b) => compareXnames(a.device.xname, b.device.xname))
+    if (gone.length === 0 && fresh.length === 0) return
+    const counts = { added: fresh.length, removed: gone.length, devices: this.devices.length }
+    this.#options.log.info(counts, 'devices changed')
+  }
+
+  #isCurrent({ device: { device }, login, timeoutSeconds }: Polled, given?: Device): boolean {
+    return (
+      given !== undefined &&
+      isDeepStrictEqual(device, given) &&
+      timeoutSeconds === this.#poll.timeoutSeconds &&
+      isDeepStrictEqual(login, credentialFor(given, this.#credentials))
+    )
+  }
+
+  #add(given: Device, spreadSeconds: number): void {
+    const { env, log } = this.#options
+    const { timeoutSeconds } = this.#poll
+    const login = credentialFor(given, this.#credentials)
+    const options = { ...this.#shared, device: given, credential: login, env, timeoutSeconds }
+    const client = createClient(options)
+    const device = new PolledDevice({ device: given, client, poll: this.#poll, log })
+    const ending = new AbortController()
+    const { signal } = ending
+    const loop = keepPolling(device, { spreadSeconds, log, signal, late: this.#late })
+    this.devices.push(device)
+    this.#polled.set(given.xname, { device, login, timeoutSeconds, ending, loop })
+  }
+
+  #remove({ device, ending, loop }: Polled): void {
+    const { xname } = device.device
+    this.#polled.delete(xname)
+    this.devices.splice(this.devices.indexOf(device), 1)
+    ending.abort()
+    const left = Promise.all([device.close(), loop])
+      .then(() => {})
+      .catch((error: unknown) => {
+        this.#options.log.error({ xname, error }, 'device not left well')
+      })
+      .finally(() => this.#leaving.delete(left))
+    this.#leaving.add(left)
   }
 }
 
 interface Polled {
   device: PolledDevice
-  end(): Promise<void>
-}
-
-function deviceMaker({ credentials, poll, env, log }: PollerOptions) {
-  const { timeoutSeconds, perDevice, slowSeconds, gapSeconds } = poll
-  const shared = { limit: pLimit(poll.inFlight), trust: createTrust(), secrets: createSecrets(env) }
-  return (device: Device): PolledDevice => {
-    const credential = credentialFor(device, credentials)
-    const client = createClient({ ...shared, device, credential, env, timeoutSeconds })
-    return new PolledDevice({ device, client, perDevice, slowSeconds, gapSeconds, log })
-  }
-}
-
-function isSame(a: Device, b: Device | undefined): boolean {
-  return b !== undefined && a.url === b.url && a.kind === b.kind && a.group === b.group
-}
-
-function startPolling(
-  device: PolledDevice,
-  paceSeconds: number,
-  spreadSeconds: number,
-  log: Logger,
-): Polled {
-  const ending = new AbortController()
-  const loop = keepPolling(device, { paceSeconds, spreadSeconds, log, signal: ending.signal })
-  return {
-    device,
-    async end() {
-      ending.abort()
-      await Promise.all([device.close(), loop])
-    },
-  }
+  /** What it was made with. */
+  login: Credential | undefined
+  timeoutSeconds: number
+  ending: AbortController
+  loop: Promise<void>
 }
 
 interface Polling {
-  paceSeconds: number
   /** The first poll comes within this time. */
   spreadSeconds: number
   log: Logger
   signal: AbortSignal
+  /** Told of each poll that begins late, since the one before took longer than the pace. */
+  late: Counter
 }
 
 async function keepPolling(
   device: PolledDevice,
-  { paceSeconds, spreadSeconds, log, signal }: Polling,
+  { spreadSeconds, log, signal, late }: Polling,
 ): Promise<void> {
   const { xname } = device.device
-  let due = Date.now() + startDelaySeconds(xname, spreadSeconds) * 1000
-  while (await waitUntil(due, signal)) {
+  let dueAt = performance.now() + startDelaySeconds(xname, spreadSeconds) * 1000
+  while (await waitUntil(dueAt, signal)) {
+    // After a hold the pace begins anew.
+    const held = device.heldUntil !== undefined
+    await device.released(signal)
+    if (signal.aborted) return
+    const startedAt = performance.now()
+    if (held) dueAt = startedAt
     try {
       await device.poll()
     } catch (error) {
       log.error({ xname, error }, 'poll broke')
     }
-    due = Math.max(due + pauseSeconds(paceSeconds, device.failures) * 1000, Date.now())
+    const pauseMs = device.pauseSeconds(Math.random()) * 1000
+    const endedAt = performance.now()
+    if (dueAt + pauseMs <= endedAt) late.inc()
+    dueAt = nextPollAt({ dueAt, startedAt, endedAt }, pauseMs)
   }
 }
 
-/** Whether the time came; false when the signal came first. */
+/** Whether the time came, as `performance.now()` counts; false when the signal came first. */
 async function waitUntil(due: number, signal: AbortSignal): Promise<boolean> {
   try {
-    await delay(Math.max(0, due - Date.now()), undefined, { signal })
+    await delay(Math.max(0, due - performance.now()), undefined, { signal })
   } catch {
     return false
   }
   return !signal.aborted
+}
+
+const deviceStates = ['up', 'down', 'waiting', 'held', 'backing_off'] as const
+
+function createMetrics(registry: Registry, devices: readonly PolledDevice[]) {
+  const registers = [registry]
+  new Gauge({
+    name: 'joulebridge_devices',
+    help:
+      'Devices polled, by state: up, down, waiting (not polled yet), held (left alone as asked), ' +
+      'backing_off (polled more seldom, since they fail).',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      for (const state of deviceStates) this.set({ state }, 0)
+      for (const device of devices) this.inc({ state: stateOf(device) })
+    },
+  })
+  return {
+    late: new Counter({
+      name: 'joulebridge_polls_late_total',
+      help: 'Polls of power and energy that took longer than their pace, so that the next is late.',
+      registers,
+    }),
+  }
+}
+
+function stateOf(device: PolledDevice): (typeof deviceStates)[number] {
+  if (device.heldUntil) return 'held'
+  if (device.backsOff) return 'backing_off'
+  if (!device.polled) return 'waiting'
+  return device.up ? 'up' : 'down'
 }

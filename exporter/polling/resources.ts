@@ -1,8 +1,5 @@
 import { fieldAt } from '../redfish/parse.ts'
 
-/** A resource is shown until this many polls in a row have missed it. */
-export const mostMisses = 3
-
 /** So long at most a newer reading keeps out an older one: a device's clock may be set back. */
 const newerForMs = 60_000
 
@@ -12,9 +9,10 @@ export interface Kept {
 }
 
 interface Held extends Kept {
-  misses: number
   /** When a reading of it was last pushed. */
   heardAt: number
+  /** When it was last polled or pushed, by a clock that never goes back. */
+  freshAt: number
 }
 
 /** The last answers of one device, by path; readings that it pushed stand in them. */
@@ -27,7 +25,7 @@ export class Resources {
     const heardAt = held?.heardAt ?? Number.NEGATIVE_INFINITY
     const older = now - heardAt < newerForMs && readingMs(body) < readingMs(held?.body)
     const shown = older ? withReading(body, held?.body) : body
-    this.#held.set(path, { body: shown, polledAt: now, misses: 0, heardAt })
+    this.#held.set(path, { body: shown, polledAt: now, heardAt, freshAt: performance.now() })
   }
 
   /** A pushed reading of a sensor that has been polled, unless what is there is newer. */
@@ -36,8 +34,8 @@ export class Resources {
     if (held === undefined) return
     const { value, deviceMs } = reading
     const since = Math.max(held.polledAt, held.heardAt)
-    held.misses = 0
     held.heardAt = now
+    held.freshAt = performance.now()
     if (readingMs(held.body) > deviceMs && now - since < newerForMs) return
     const pushed = { Reading: value, ReadingTime: new Date(deviceMs).toISOString() }
     held.body = withReading(held.body, pushed)
@@ -50,11 +48,25 @@ export class Resources {
     return now - held.heardAt < withinMs && now - held.polledAt < pollHeardMs
   }
 
-  miss(path: string): void {
-    const held = this.#held.get(path)
-    if (held === undefined) return
-    held.misses++
-    if (held.misses >= mostMisses) this.#held.delete(path)
+  /**
+   * Drops what is older than its limit, in milliseconds by path; answers when the next will be,
+   * as `performance.now()` counts.
+   */
+  expire(limitMs: (path: string) => number, now = performance.now()): number {
+    let next = Number.POSITIVE_INFINITY
+    for (const [path, { freshAt }] of this.#held) {
+      const until = freshAt + limitMs(path)
+      if (until <= now) this.#held.delete(path)
+      else next = Math.min(next, until)
+    }
+    return next
+  }
+
+  /** What is not older than that, by path. */
+  youngerThan(milliseconds: (path: string) => number): ReadonlyMap<string, unknown> {
+    const now = performance.now()
+    const young = [...this.#held].filter(([path, held]) => now - held.freshAt < milliseconds(path))
+    return new Map(young.map(([path, { body }]) => [path, body]))
   }
 
   /** Drops what is not among `paths`. */

@@ -2,51 +2,97 @@ import type { Get } from '../redfish/collection.ts'
 import { RedfishError } from '../redfish/error.ts'
 import type { Resources } from './resources.ts'
 
-export interface Round {
-  /** How many of the paths were answered. */
+export interface Outcome {
+  /** How many of the paths were asked for, and how many answered. */
+  asked: number
   answered: number
+  /** How many of them were not answered at all, not even by an error. */
+  silent: number
   /** The first thing that went wrong. */
   fault: RedfishError | undefined
+  /** What was not come to; it should be the first of the next round. */
+  unasked: readonly string[]
+}
+
+export interface RoundOptions {
+  get: Get
+  atOnce: number
+  resources: Pick<Resources, 'store'>
+  /** Asked before each request, it may wait; false ends the round. */
+  mayGoOn?: () => Promise<boolean>
+  /** What is not due when its turn comes is left out. */
+  isDue?: (path: string) => boolean
 }
 
 /**
- * Gets `paths`, `atOnce` at a time, into `resources`; those that fail are missed there. A fault of
- * the device itself ends the round: a dead one must not cost a timeout for each of its sensors.
+ * Gets `paths`, `atOnce` at a time, into `resources`. A fault of the device itself ends the round:
+ * a dead one must not cost a timeout for each of its sensors.
  */
-export async function fetchAll(
-  paths: readonly string[],
-  options: { get: Get; atOnce: number; resources: Resources },
-): Promise<Round> {
-  const round: Round = { answered: 0, fault: undefined }
+export async function fetchAll(paths: readonly string[], options: RoundOptions): Promise<Outcome> {
+  const { get, atOnce, resources, mayGoOn = async () => true, isDue = () => true } = options
+  const outcome = { asked: 0, answered: 0, silent: 0, fault: undefined as RedfishError | undefined }
   const rest = [...paths]
-  let timeouts = 0
+  let silences = 0
   let over = false
   const next = async (path: string) => {
+    outcome.asked++
     try {
-      options.resources.store(path, await options.get(path))
-      round.answered++
-      timeouts = 0
+      resources.store(path, await get(path))
+      outcome.answered++
+      silences = 0
     } catch (error) {
+      over ||= !(error instanceof RedfishError)
       if (!(error instanceof RedfishError)) throw error
-      round.fault ??= error
-      options.resources.miss(path)
-      timeouts = error.kind === 'timeout' ? timeouts + 1 : timeouts
-      over ||= isDeviceFault(error) || timeouts >= mostTimeouts
+      outcome.fault ??= error
+      if (isSilence(error)) {
+        silences++
+        outcome.silent++
+      }
+      over ||= silences >= mostSilences || (isRefusal(error) && outcome.answered === 0)
     }
   }
   const worker = async () => {
-    for (let path = rest.shift(); path !== undefined; path = rest.shift()) {
-      if (over) options.resources.miss(path)
-      else await next(path)
+    while (!over && rest.length > 0 && (await mayGoOn())) {
+      const path = over ? undefined : rest.shift()
+      if (path !== undefined && isDue(path)) await next(path)
     }
   }
-  await Promise.all(Array.from({ length: options.atOnce }, worker))
-  return round
+  await Promise.all(Array.from({ length: Math.min(atOnce, rest.length) }, worker))
+  return { ...outcome, unasked: rest }
 }
 
-/** One slow resource is not a dead device; this many in a row are. */
-const mostTimeouts = 3
+/**
+ * `get` for finding out what a device has: a resource that hangs is taken for one that is broken,
+ * but for the first, and until so many do that it is the device that hangs. `onMissed` is told of
+ * each.
+ */
+export function tolerating(get: Get, onMissed: () => void): Get {
+  let silences = 0
+  let answers = 0
+  return async (path) => {
+    try {
+      const body = await get(path)
+      silences = 0
+      answers++
+      return body
+    } catch (error) {
+      if (!(error instanceof RedfishError) || error.kind !== 'timeout') throw error
+      silences++
+      onMissed()
+      if (answers === 0 || silences >= mostSilences) throw error
+      const where = { xname: error.xname, path }
+      throw new RedfishError('malformed', where, 'no answer in time', { cause: error })
+    }
+  }
+}
 
-function isDeviceFault({ kind }: RedfishError): boolean {
-  return kind === 'unreachable' || kind === 'unauthorized'
+/** One resource that hangs or breaks the connection is not a dead device; so many in a row are. */
+const mostSilences = 3
+
+function isSilence({ kind }: RedfishError): boolean {
+  return kind === 'timeout' || kind === 'unreachable' || kind === 'unauthorized'
+}
+
+function isRefusal({ kind }: RedfishError): boolean {
+  return kind === 'unauthorized'
 }

@@ -1,12 +1,11 @@
 import type { Agent } from 'node:http'
-import fetch, { FetchError, type Response } from 'node-fetch'
 import pLimit, { type LimitFunction } from 'p-limit'
 import type { Credential, Device } from '../inventory/static.ts'
-import { DeadlinePassed, withDeadline } from '../service/deadline.ts'
 import { RedfishError, type RedfishErrorKind } from './error.ts'
 import { parseRefusal, type Refusal, refusalText } from './refusal.ts'
 import { createSecrets, type Secrets } from './secrets.ts'
 import { Login, type LoginAnswer, LoginRefused, type Pass } from './session.ts'
+import { exchange, type Incoming, type Origin, parseOrigin, TransportError } from './transport.ts'
 import { createAgent, createTrust, isCertificateFault, type Trust } from './trust.ts'
 
 export interface ClientOptions {
@@ -17,7 +16,7 @@ export interface ClientOptions {
   env: NodeJS.ProcessEnv
   /** Deadline of one request, from when it is sent to the end of its answer. */
   timeoutSeconds: number
-  /** Shared by all devices: bounds the requests in flight in all. */
+  /** Shared by all devices: bounds the requests in flight in all, but for those that hang. */
   limit?: LimitFunction
   /** Shared by all devices too. */
   trust?: Trust
@@ -61,7 +60,7 @@ export function createClient(options: ClientOptions): RedfishClient {
   const run = (request: Request) =>
     connection.unlessGivenUp(
       request,
-      perDevice(() => overall(async () => await connection.exchange(request))),
+      perDevice(() => patiently(overall, () => connection.exchange(request))),
     )
   return {
     get: (path, signal) => run({ method: 'GET', path, signal }),
@@ -81,6 +80,28 @@ interface Request {
   signal: AbortSignal | undefined
 }
 
+/**
+ * Runs `work` in its turn. What is not answered soon leaves its turn to others: devices that hang,
+ * be they hundreds, must not keep those waiting that answer.
+ */
+async function patiently<T>(limit: LimitFunction, work: () => Promise<T>): Promise<T> {
+  return await new Promise<T>((resolve, reject) => {
+    const turn = () =>
+      new Promise<void>((end) => {
+        const timer = setTimeout(end, patienceMs)
+        const over = () => {
+          clearTimeout(timer)
+          end()
+        }
+        work().then(resolve, reject).finally(over)
+      })
+    limit(turn).catch(reject)
+  })
+}
+
+/** Ten times what a controller takes for a resource at its fastest. */
+const patienceMs = 1000
+
 /** The largest captured resource is 60 kB. */
 const largestBody = 16 * 1024 * 1024
 
@@ -92,8 +113,11 @@ class Connection {
   readonly #options: ClientOptions
   readonly #login: Login | undefined
   readonly #trust: Trust
-  readonly #closing = new AbortController()
-  readonly #farewellOver = new AbortController()
+  readonly #origin: Origin
+  /** What is under way, and of that the logins, which may outlive `close` by some seconds. */
+  readonly #running = new Set<() => void>()
+  readonly #loginsRunning = new Set<() => void>()
+  #closed = false
   #agent: Promise<Agent> | undefined
   #certificateExpiresAt: Date | undefined
 
@@ -102,6 +126,7 @@ class Connection {
     const now = options.now ?? (() => performance.now())
     const secrets = options.secrets ?? createSecrets(env, now)
     this.#options = options
+    this.#origin = parseOrigin(options.device.url)
     this.#trust = trust
     this.#login =
       credential &&
@@ -109,7 +134,8 @@ class Connection {
         credential,
         secrets,
         now,
-        request: ({ headers, ...request }) => this.#sendLogin(request, headers),
+        request: ({ headers, ...request }) =>
+          this.#within({ ...request, signal: undefined }, headers, this.#loginsRunning),
       })
   }
 
@@ -122,8 +148,11 @@ class Connection {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort()
-    const timer = setTimeout(() => this.#farewellOver.abort(), farewellSeconds * 1000)
+    this.#closed = true
+    for (const giveUp of [...this.#running]) giveUp()
+    const timer = setTimeout(() => {
+      for (const giveUp of [...this.#loginsRunning]) giveUp()
+    }, farewellSeconds * 1000)
     await this.#login?.close().catch(() => {})
     clearTimeout(timer)
     const agent = await this.#agent?.catch(() => undefined)
@@ -135,7 +164,7 @@ class Connection {
     const { signal } = request
     if (signal === undefined) return await answer
     return await new Promise((resolve, reject) => {
-      const giveUp = () => reject(this.#error('timeout', request, 'given up'))
+      const giveUp = () => reject(this.#givenUp(request))
       if (signal.aborted) giveUp()
       signal.addEventListener('abort', giveUp, { once: true })
       answer.finally(() => signal.removeEventListener('abort', giveUp)).then(resolve, reject)
@@ -145,7 +174,7 @@ class Connection {
   /** Sends, and sends again when the secret has changed or the session has ended since. */
   async exchange(request: Request): Promise<unknown> {
     const login = this.#login
-    if (request.signal?.aborted) throw this.#error('timeout', request, 'given up')
+    if (request.signal?.aborted) throw this.#givenUp(request)
     if (login === undefined) return this.#parse(request, await this.#send(request, {}))
     const pass = await this.#passOf(request, () => login.pass())
     const first = await this.#send(request, pass.headers)
@@ -172,67 +201,63 @@ class Connection {
     }
   }
 
-  /** Also for some seconds when we are closing: the session is to be ended then. */
-  async #sendLogin(request: Omit<Request, 'signal'>, headers: Headers): Promise<LoginAnswer> {
-    const ends = [this.#farewellOver.signal]
-    return await this.#within(ends, { ...request, signal: undefined }, headers)
-  }
-
   /** A socket that the device has closed meanwhile shows only at the next GET: try that again. */
   async #send(request: Request, headers: Headers): Promise<Answer> {
-    const ends = [this.#closing.signal, request.signal]
-    try {
-      return await this.#within(ends, request, headers)
-    } catch (error) {
-      if (request.method !== 'GET' || !isClosedSocket(error)) throw error
-      return await this.#within(ends, request, headers)
-    }
-  }
-
-  async #within(
-    ends: readonly (AbortSignal | undefined)[],
-    request: Request,
-    headers: Headers,
-  ): Promise<Answer> {
-    if (!request.path.startsWith('/')) throw this.#error('malformed', request, 'expected a path')
-    const agent = await this.#connect(request)
-    return await withDeadline(this.#options.timeoutSeconds * 1000, ends, async (signal) => {
+    for (let tries = 0; ; tries++) {
       try {
-        return await this.#fetch(request, { headers, agent, signal })
-      } catch (cause) {
-        throw this.#failure(request, cause, signal)
+        return await this.#within(request, headers, this.#running)
+      } catch (error) {
+        const again = request.method === 'GET' && isStale(error) && tries < mostStale
+        if (!again) throw error
       }
-    })
-  }
-
-  async #fetch({ method, path, body }: Request, transport: Transport): Promise<Answer> {
-    const { agent, signal } = transport
-    // node-fetch 3 ends the process when a request with a body is given up before it is sent.
-    signal.throwIfAborted()
-    const headers: Headers = { accept: 'application/json', ...transport.headers }
-    if (body !== undefined) headers['content-type'] = 'application/json'
-    const response = await fetch(`${this.#options.device.url}${path}`, {
-      method,
-      headers,
-      body: body === undefined ? null : JSON.stringify(body),
-      agent,
-      redirect: 'manual',
-      size: largestBody,
-      signal,
-    })
-    return await answerOf(response)
-  }
-
-  #failure(request: Request, cause: unknown, signal: AbortSignal): RedfishError {
-    if (signal.reason instanceof DeadlinePassed) {
-      const message = `no answer within ${this.#options.timeoutSeconds} s`
-      return this.#error('timeout', request, message)
     }
-    if (signal.aborted) return this.#error('timeout', request, 'given up')
-    const tooLarge = cause instanceof FetchError && cause.type === 'max-size'
-    if (tooLarge) return this.#error('malformed', request, `more than ${largestBody} bytes`)
-    if (cause instanceof FetchError && isCertificateFault(cause.code)) this.#agent = undefined
-    return this.#error('unreachable', request, 'no connection', { cause })
+  }
+
+  async #within(request: Request, given: Headers, running: Set<() => void>): Promise<Answer> {
+    const { method, path, body, signal } = request
+    if (!path.startsWith('/')) throw this.#error('malformed', request, 'expected a path')
+    const agent = await this.#connect(request)
+    if (running === this.#running && this.#closed) throw this.#givenUp(request)
+    const headers: Headers = { accept: 'application/json', ...given }
+    const text = body === undefined ? undefined : JSON.stringify(body)
+    if (text !== undefined) {
+      headers['content-type'] = 'application/json'
+      headers['content-length'] = String(Buffer.byteLength(text))
+    }
+    const timeoutMs = this.#options.timeoutSeconds * 1000
+    const options = { agent, timeoutMs, mostBytes: largestBody, running, signal }
+    try {
+      return answerOf(await exchange(this.#origin, { method, path, headers, body: text }, options))
+    } catch (cause) {
+      throw this.#failure(request, cause)
+    }
+  }
+
+  #failure(request: Request, cause: unknown): RedfishError {
+    if (!(cause instanceof TransportError)) {
+      return this.#error('malformed', request, 'expected a path', { cause })
+    }
+    switch (cause.fault) {
+      case 'timeout': {
+        const message = `no answer within ${this.#options.timeoutSeconds} s`
+        return this.#error('timeout', request, message)
+      }
+      case 'given-up':
+        return this.#givenUp(request)
+      case 'too-large':
+        return this.#error('malformed', request, `more than ${largestBody} bytes`)
+      case 'cut-short':
+        return this.#error('malformed', request, 'answer cut short', { cause: cause.cause })
+      case 'stale':
+        return this.#error('unreachable', request, 'no connection', { cause })
+      case 'no-connection':
+        if (isCertificateFault(codeOf(cause.cause))) this.#agent = undefined
+        return this.#error('unreachable', request, 'no connection', { cause: cause.cause })
+    }
+  }
+
+  #givenUp(request: Request): RedfishError {
+    return this.#error('timeout', request, 'given up')
   }
 
   #parse(request: Request, answer: Answer): unknown {
@@ -281,24 +306,21 @@ class Connection {
 
 type Headers = Record<string, string>
 
-interface Transport {
-  headers: Headers
-  agent: Agent
-  signal: AbortSignal
-}
-
 type Answer = LoginAnswer
 
-async function answerOf(response: Response): Promise<Answer> {
-  const { status, headers } = response
+function answerOf({ status, headers, text }: Incoming): Answer {
   return {
     status,
-    text: await response.text(),
-    retryAfter: headers.get('retry-after'),
-    sessionToken: headers.get('x-auth-token'),
-    location: headers.get('location'),
-    isRedfish: headers.has('odata-version'),
+    text,
+    retryAfter: headers['retry-after'] ?? null,
+    sessionToken: first(headers['x-auth-token']),
+    location: headers.location ?? null,
+    isRedfish: headers['odata-version'] !== undefined,
   }
+}
+
+function first(header: string | string[] | undefined): string | null {
+  return (Array.isArray(header) ? header[0] : header) ?? null
 }
 
 /** A redirect is not followed: it could take the login elsewhere. */
@@ -310,7 +332,14 @@ function kindOfStatus(status: number): RedfishErrorKind | undefined {
   return 'malformed'
 }
 
-function isClosedSocket(error: unknown): boolean {
+/** More kept sockets than this no device has. */
+const mostStale = 8
+
+function isStale(error: unknown): boolean {
   const cause = error instanceof RedfishError ? error.cause : undefined
-  return cause instanceof FetchError && (cause.code === 'ECONNRESET' || cause.code === 'EPIPE')
+  return cause instanceof TransportError && cause.fault === 'stale'
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error ? String(error.code) : undefined
 }

@@ -1,5 +1,11 @@
 import { fieldAt, numberAt, textAt } from './parse.ts'
-import { inBaseUnits, type Quantity, unitOf } from './units.ts'
+import { fromUnit, isImplausible, type Quantity, readingAt, unitOf } from './units.ts'
+
+/**
+ * Why a sensor gives no value: `absent` (not fitted), `no_reading` (none in the answer),
+ * `never_read` (0 with a time of 1970) or `implausible`.
+ */
+export type WithoutReason = 'absent' | 'no_reading' | 'never_read' | 'implausible'
 
 /** A Redfish `Sensor` resource. */
 export interface Sensor {
@@ -9,7 +15,7 @@ export interface Sensor {
   /** In base units: see `Unit`. */
   reading: { value: number; takenAt: Date | undefined } | undefined
   /** Why there is no reading; see the metric `cray_sensors_without_reading`. */
-  without: 'absent' | 'no_reading' | 'never_read' | undefined
+  without: WithoutReason | undefined
   /** What tells it from its like: the labels of `cray_sensor_*`, those that it has. */
   place: Record<string, string>
 }
@@ -19,19 +25,36 @@ export interface Sensor {
  * `Reading` at all, or the reading 0 of 1 January 1970 (seen on EX420, CMM, sC).
  */
 export function parseSensor(body: unknown, path: string): Sensor {
-  const { quantity, factor } = unitOf(body) ?? { quantity: undefined, factor: 1 }
-  const value = numberAt(body, 'Reading')
+  const unit = unitOf(body)
+  const raw = readingAt(body, 'Reading')
   const takenAt = timeAt(body, 'ReadingTime')
-  const neverRead = value === 0 && takenAt !== undefined && takenAt.getUTCFullYear() === 1970
-  const absent = textAt(body, 'Status', 'State') === 'Absent'
-  const read = value !== undefined && !neverRead && !absent
+  const value = raw === undefined || unit === undefined ? raw : fromUnit(raw, unit)
+  const without = withoutReason(body, { raw, value, takenAt, quantity: unit?.quantity })
+  const isRead = value !== undefined && without === undefined
   return {
     id: textAt(body, 'Id') ?? path.slice(path.lastIndexOf('/') + 1),
-    quantity,
-    reading: read ? { value: inBaseUnits(value, factor), takenAt: plausible(takenAt) } : undefined,
-    without: read ? undefined : absent ? 'absent' : neverRead ? 'never_read' : 'no_reading',
+    quantity: unit?.quantity,
+    reading: isRead ? { value, takenAt: plausible(takenAt) } : undefined,
+    without,
     place: placeOf(body),
   }
+}
+
+interface Parsed {
+  raw: number | undefined
+  value: number | undefined
+  takenAt: Date | undefined
+  quantity: Quantity | undefined
+}
+
+function withoutReason(
+  body: unknown,
+  { raw, value, takenAt, quantity }: Parsed,
+): WithoutReason | undefined {
+  if (textAt(body, 'Status', 'State') === 'Absent') return 'absent'
+  if (raw === 0 && takenAt?.getUTCFullYear() === 1970) return 'never_read'
+  if (value === undefined) return 'no_reading'
+  return quantity !== undefined && isImplausible(quantity, value) ? 'implausible' : undefined
 }
 
 function placeOf(body: unknown): Record<string, string> {

@@ -17,6 +17,8 @@ import { RequestError, UnavailableError } from './request-error.ts'
 /** A part that is up: its base URL (no trailing slash) and how to close it. */
 export interface Service {
   url: string
+  /** Reads its settings again; absent where it cannot. */
+  reload?(): Promise<void>
   close(): Promise<void>
 }
 
@@ -27,7 +29,13 @@ export interface ShellOptions {
   /** Resolves when requests can be served; its rejection is the reason that `/-/ready` gives. */
   ready: () => Promise<void>
   /** Answers `/metrics`; without it the registry alone is shown. */
-  metrics?: (openMetrics: boolean) => Promise<string>
+  metrics?: (openMetrics: boolean) => Promise<string | Rendered>
+}
+
+/** A body that is ready in either form, so that only the one asked for is made. */
+export interface Rendered {
+  plain(): Buffer
+  gzip(): Buffer
 }
 
 /**
@@ -62,14 +70,22 @@ export function createApp({ log, registry, ready, metrics }: ShellOptions): Expr
 export async function sendMetrics(
   request: Request,
   response: Response,
-  render: (openMetrics: boolean) => Promise<string>,
+  render: (openMetrics: boolean) => Promise<string | Rendered>,
 ): Promise<void> {
   const openMetrics = request.get('accept')?.includes('application/openmetrics-text') ?? false
   const body = await render(openMetrics)
   response.vary('accept, accept-encoding')
   response.set('content-type', openMetrics ? openMetricsType : textType)
-  if (!request.acceptsEncodings('gzip')) response.send(body)
-  else response.set('content-encoding', 'gzip').send(await compress(body, { level: 1 }))
+  const packed = request.acceptsEncodings('gzip') !== false
+  if (packed) response.set('content-encoding', 'gzip')
+  // Not `send`: that would take a checksum of megabytes for an ETag that nobody asks for.
+  const bytes = await bytesOf(body, packed)
+  response.set('content-length', String(bytes.length)).end(bytes)
+}
+
+async function bytesOf(body: string | Rendered, packed: boolean): Promise<Buffer> {
+  if (typeof body !== 'string') return packed ? body.gzip() : body.plain()
+  return packed ? await compress(body, { level: 1 }) : Buffer.from(body)
 }
 
 const compress = promisify(gzip)
@@ -132,6 +148,7 @@ const titles: Record<number, string> = {
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
   422: 'Unprocessable Content',
+  429: 'Too Many Requests',
   500: 'Internal Server Error',
   503: 'Service Unavailable',
 }

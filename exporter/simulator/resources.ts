@@ -11,6 +11,8 @@ export interface SimulatedDevice {
   resources: Resources
   /** The targets of reset actions. */
   resets: ReadonlyMap<string, Reset>
+  /** What else can be written, by path. */
+  writes?: ReadonlyMap<string, Write>
   /** Response headers that the kind sends besides. */
   headers: Readonly<Record<string, string>>
 }
@@ -19,6 +21,24 @@ export interface Reset {
   /** The machine that it acts on. */
   xname: string
   allowed: readonly ResetType[]
+}
+
+/** What a device does with a PATCH, or the POST of an action that is no system's reset. */
+export interface Write {
+  method: 'PATCH' | 'POST'
+  answer(body: unknown, context: WriteContext): WriteReply | Promise<WriteReply>
+}
+
+export interface WriteContext {
+  /** Now, with all that was due by now having happened. */
+  asOf(): Seconds
+  /** Takes a reset of a machine into the story. */
+  reset(xname: string, type: ResetType): Promise<void>
+}
+
+export interface WriteReply {
+  status: number
+  body?: unknown
 }
 
 export const root = '/redfish/v1'

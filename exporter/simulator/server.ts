@@ -97,6 +97,10 @@ async function answer(context: Context, request: IncomingMessage): Promise<Reply
   }
   const reset = device.resets.get(path)
   if (request.method === 'POST' && reset) return await answerReset(reset, options, request)
+  const write = device.writes?.get(path)
+  if (write !== undefined && write.method === request.method) {
+    return await write.answer(parsedJson(await bodyOf(request)), options)
+  }
   const read = device.resources.get(path)
   if (read === undefined) return notFound(path)
   if (request.method !== 'GET' && request.method !== 'HEAD') {

@@ -51,6 +51,7 @@ export async function sendBody(
 
 const attempts = 6
 const firstWaitMs = 500
+const leastWaitMs = 100
 const longestWaitMs = 30_000
 const answerTimeoutMs = 30_000
 const longestAnswer = 1024 * 1024
@@ -64,7 +65,8 @@ async function post(url: string, body: Buffer, signal?: AbortSignal): Promise<Ou
   signal?.throwIfAborted()
   try {
     return await withDeadline(answerTimeoutMs, [signal], async (deadline) => {
-      const request = { method: 'POST', headers, body, size: longestAnswer, signal: deadline }
+      const bounds = { redirect: 'manual', size: longestAnswer, signal: deadline } as const
+      const request = { method: 'POST', headers, body, ...bounds }
       return await outcomeOf(await fetch(url, request))
     })
   } catch (cause) {
@@ -87,7 +89,18 @@ async function outcomeOf(response: Response): Promise<Outcome> {
   if (response.ok) return { done: true }
   const reason = `HTTP ${response.status} ${text.slice(0, 300)}`.trimEnd()
   const again = response.status === 429 || response.status >= 500
-  const seconds = Number(response.headers.get('retry-after') ?? Number.NaN)
-  if (!again || !(seconds >= 0)) return { done: false, again, reason }
-  return { done: false, again, reason, waitMs: Math.min(seconds * 1000, longestWaitMs) }
+  const waitMs = retryAfterMs(response.headers.get('retry-after') ?? '', Date.now())
+  if (!again || waitMs === undefined) return { done: false, again, reason }
+  return {
+    done: false,
+    again,
+    reason,
+    waitMs: Math.min(Math.max(waitMs, leastWaitMs), longestWaitMs),
+  }
+}
+
+/** Seconds or a date (RFC 9110, 10.2.3). */
+function retryAfterMs(text: string, now: number): number | undefined {
+  const waitMs = /^\d+$/.test(text) ? Number(text) * 1000 : Math.max(0, Date.parse(text) - now)
+  return Number.isNaN(waitMs) ? undefined : waitMs
 }

@@ -1,17 +1,33 @@
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { promisify } from 'node:util'
+import { gunzip } from 'node:zlib'
 import { cannotListen, parseAddress, type Service } from '../service/http.ts'
 import type { Logger } from '../service/log.ts'
+import { type Certificate, type CertificateFiles, watchCertificate } from './certificate.ts'
 
 /** Why a request was not taken. */
-export type RequestFault = 'method' | 'not_ours' | 'too_large' | 'busy' | 'malformed' | 'repeated'
+export type RequestFault =
+  | 'method'
+  | 'not_ours'
+  | 'too_large'
+  | 'encoding'
+  | 'busy'
+  | 'malformed'
+  | 'repeated'
 
 export interface ReceiverOptions {
   listenAddress: string
-  /** PEM; absent: plain HTTP. */
-  tls: { cert: string; key: string } | undefined
+  /** Read again when they change; absent: plain HTTP. */
+  tls: CertificateFiles | undefined
   /** Whom a path is for; undefined: nobody of ours, or the secret in it is wrong. */
   addressee(path: string): string | undefined
   /** Takes a body of that device; or says what is wrong with it. */
@@ -31,6 +47,7 @@ const statusOf: Record<RequestFault, number> = {
   method: 405,
   not_ours: 403,
   too_large: 413,
+  encoding: 415,
   busy: 503,
   malformed: 400,
   repeated: 204,
@@ -39,7 +56,7 @@ const statusOf: Record<RequestFault, number> = {
 /**
  * Listens for the events of devices, which want a quick answer and else try again a minute later.
  * A request for nobody of ours is refused before its body is read.
- * @throws {Error} as `listen` does.
+ * @throws {Error} as `listen` does, and when the certificate cannot be read.
  */
 export async function startReceiver(options: ReceiverOptions): Promise<Service> {
   const { listenAddress, tls, log } = options
@@ -55,14 +72,13 @@ export async function startReceiver(options: ReceiverOptions): Promise<Service> 
       },
     )
   }
-  const server = bounded(
-    tls === undefined ? createServer(listener) : createTlsServer(tls, listener),
-  )
+  const { server, endWatch } = await serverOf(tls, listener, log)
   const { host, port } = parseAddress(listenAddress)
   try {
     server.listen(port, host)
     await once(server, 'listening')
   } catch (cause) {
+    endWatch()
     throw cannotListen(listenAddress, cause)
   }
   const bound = server.address() as AddressInfo
@@ -70,11 +86,25 @@ export async function startReceiver(options: ReceiverOptions): Promise<Service> 
   return {
     url: `${tls === undefined ? 'http' : 'https'}://${shown}:${bound.port}`,
     async close() {
+      endWatch()
       server.close()
       server.closeAllConnections()
       await once(server, 'close')
     },
   }
+}
+
+async function serverOf(
+  tls: CertificateFiles | undefined,
+  listener: RequestListener,
+  log: Logger,
+): Promise<{ server: Server; endWatch: () => void }> {
+  if (tls === undefined) return { server: bounded(createServer(listener)), endWatch: () => {} }
+  const server = bounded(createTlsServer(listener))
+  const changed = (next: Certificate) => server.setSecureContext(next)
+  const { first, close } = await watchCertificate(tls, { changed, log })
+  changed(first)
+  return { server, endWatch: close }
 }
 
 function bounded<S extends Server>(server: S): S {
@@ -94,6 +124,8 @@ async function receive(
   const device = addressee((request.url ?? '').replace(/[?#].*$/s, ''))
   if (device === undefined) return 'not_ours'
   if (Number(request.headers['content-length'] ?? 0) > largestBody) return 'too_large'
+  const encoding = (request.headers['content-encoding'] ?? 'identity').toLowerCase()
+  if (encoding !== 'identity' && encoding !== 'gzip') return 'encoding'
   const chunks: Buffer[] = []
   let length = 0
   try {
@@ -104,11 +136,16 @@ async function receive(
       if (bytes.waiting > mostBytes) return 'busy'
       chunks.push(chunk)
     }
-    return take(device, Buffer.concat(chunks))
+    const body = Buffer.concat(chunks)
+    if (encoding !== 'gzip') return take(device, body)
+    const whole = await inflate(body, { maxOutputLength: largestBody }).catch(() => undefined)
+    return whole === undefined ? 'malformed' : take(device, whole)
   } finally {
     bytes.waiting -= length
   }
 }
+
+const inflate = promisify(gunzip)
 
 function answer(
   response: ServerResponse,

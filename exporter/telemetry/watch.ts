@@ -1,17 +1,19 @@
 import pLimit from 'p-limit'
 import type { PolledDevice } from '../polling/polled-device.ts'
+import { withDeadline } from '../service/deadline.ts'
 import type { Logger } from '../service/log.ts'
-import { type SubscriptionNames, subscribe } from './subscription.ts'
+import { type SubscriptionNames, subscribe, unsubscribe } from './subscription.ts'
 
 /**
- * waiting: not looked at yet; silent: there, but no events come; failed: the device could not be
- * asked; unsupported: it has no telemetry to push.
+ * waiting: not looked at yet; silent: subscribed, but no events come; failed: the device could not
+ * be asked; full: it has no room for a subscription; unsupported: it has no telemetry to push.
  */
 export const subscriptionStates = [
   'waiting',
   'speaking',
   'silent',
   'failed',
+  'full',
   'unsupported',
 ] as const
 export type SubscriptionState = (typeof subscriptionStates)[number]
@@ -20,22 +22,34 @@ export interface WatchOptions {
   /** The devices of now. */
   devices: () => readonly PolledDevice[]
   names: SubscriptionNames
+  /** Whether changes of power states are wanted besides telemetry. */
+  changes: boolean
   /** From one look at the subscription of a silent device to the next, at first. */
   checkSeconds: number
+  /** Leave the subscriptions for a later start. */
+  keep: boolean
   log: Logger
 }
 
 interface Watched {
   state: Exclude<SubscriptionState, 'speaking'>
   dueAt: number
-  /** Looks since it last spoke that found or made a subscription. */
+  /** Looks since it last spoke, whatever came of them: ever more time is between two of them. */
   looks: number
+  /** Whether it may have a subscription of ours. */
+  subscribed: boolean
+  /** Whether it spoke when we looked last; and ever. */
   spoke: boolean
+  everSpoke: boolean
 }
 
 const longestPauseSeconds = 3600
 const devicesAtOnce = 16
-const tickMs = 1000
+const farewellsAtOnce = 64
+const farewellSeconds = 5
+const tickMs = 250
+/** A device that has said nothing after so many subscriptions will not do so soon. */
+const looksInHope = 3
 
 /**
  * Looks after the subscriptions of the devices that push telemetry. One that speaks has its
@@ -48,6 +62,7 @@ export class SubscriptionWatch {
   readonly #limit = pLimit(devicesAtOnce)
   readonly #running = new Map<PolledDevice, Promise<void>>()
   readonly #timer: NodeJS.Timeout
+  #closed = false
 
   constructor(options: WatchOptions) {
     this.#options = options
@@ -64,9 +79,50 @@ export class SubscriptionWatch {
     return counts
   }
 
+  /** The devices that push, or may be about to: once it has ever spoken, or was just subscribed. */
+  expected(): PolledDevice[] {
+    return this.#devices().filter((device) => {
+      const watched = this.#watched.get(device)
+      if (device.speaks || watched === undefined || watched.everSpoke) return true
+      const hopeless = watched.state === 'unsupported' || watched.state === 'full'
+      return !hopeless && watched.looks <= looksInHope
+    })
+  }
+
+  /** Deletes what was made, for at most 5 s, unless it is to be kept. */
   async close(): Promise<void> {
+    this.#closed = true
     clearInterval(this.#timer)
-    this.#limit.clearQueue()
+    if (this.#options.keep) return
+    const subscribed = this.#devices().filter((device) => this.#watched.get(device)?.subscribed)
+    if (subscribed.length === 0) return
+    const limit = pLimit(farewellsAtOnce)
+    const left = new Set(subscribed)
+    await withDeadline(farewellSeconds * 1000, [], async (signal) => {
+      const over = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+      const all = subscribed.map((device) =>
+        limit(async () => {
+          if (!signal.aborted && (await this.#leave(device))) left.delete(device)
+        }),
+      )
+      await Promise.race([Promise.all(all), over])
+    })
+    if (left.size === 0) return
+    const xnames = [...left].slice(0, 10).map(({ device }) => device.xname)
+    this.#options.log.warn({ devices: left.size, xnames }, 'subscriptions left behind')
+  }
+
+  /** Whether it has no subscription of ours any more. */
+  async #leave(device: PolledDevice): Promise<boolean> {
+    const { names, log } = this.#options
+    try {
+      await this.#running.get(device)
+      await unsubscribe(device.requests, names)
+      return true
+    } catch (error) {
+      log.debug({ xname: device.device.xname, error }, 'subscription not removed')
+      return false
+    }
   }
 
   #devices(): PolledDevice[] {
@@ -84,38 +140,61 @@ export class SubscriptionWatch {
   }
 
   #isDue(device: PolledDevice, now: number): boolean {
-    const watched = this.#watched.get(device) ?? {
-      state: 'waiting',
-      dueAt: now,
-      looks: 0,
-      spoke: false,
-    }
+    const watched = this.#watched.get(device) ?? newWatched(now)
     this.#watched.set(device, watched)
     const { speaks } = device
     if (speaks && !watched.spoke) watched.dueAt = now + longestPauseSeconds * 1000
-    if (!speaks && watched.spoke) watched.dueAt = now
-    if (speaks) watched.looks = 0
+    if (!speaks && watched.spoke) {
+      watched.dueAt = now
+      this.#pollNow(device)
+    }
+    if (speaks) {
+      watched.looks = 0
+      watched.everSpoke = true
+    }
     watched.spoke = speaks
     // The polls find out when a device answers again, and whether a login is refused.
     return device.polled && device.failures.inARow === 0 && now >= watched.dueAt
   }
 
+  /** What it does not say any more is asked for before the next poll is due. */
+  #pollNow(device: PolledDevice): void {
+    const { log } = this.#options
+    device.pollSoon().catch((error: unknown) => {
+      log.error({ xname: device.device.xname, error }, 'poll broke')
+    })
+  }
+
   async #look(device: PolledDevice): Promise<void> {
-    const { names, checkSeconds, log } = this.#options
+    const { names, changes, log } = this.#options
     const watched = this.#watched.get(device)
-    if (watched === undefined) return
+    if (watched === undefined || this.#closed) return
     const { xname } = device.device
     const before = watched.state
-    let pause = checkSeconds
     try {
       const renew = watched.looks > 0 && !device.speaks
-      const made = await subscribe(xname, device.requests, { names, renew })
-      watched.state = made ? 'silent' : 'unsupported'
-      pause = made ? checkSeconds * 2 ** watched.looks++ : longestPauseSeconds
+      watched.subscribed = true
+      const outcome = await subscribe(xname, device.requests, { names, renew, changes })
+      watched.state = outcome === 'subscribed' ? 'silent' : outcome
+      watched.subscribed = outcome === 'subscribed'
+      if (outcome === 'full' && before !== 'full') log.warn({ xname }, 'no room for a subscription')
     } catch (error) {
       watched.state = 'failed'
       if (before !== 'failed') log.warn({ xname, error }, 'subscription failed')
     }
+    const rare = device.speaks || watched.state === 'unsupported'
+    const pause = rare ? longestPauseSeconds : this.#options.checkSeconds * 2 ** watched.looks++
     watched.dueAt = Date.now() + Math.min(pause, longestPauseSeconds) * 1000
+  }
+}
+
+function newWatched(now: number): Watched {
+  return {
+    state: 'waiting',
+    dueAt: now,
+    looks: 0,
+    subscribed: false,
+    spoke: false,
+    everSpoke: false,
   }
 }

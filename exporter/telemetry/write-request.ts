@@ -1,6 +1,6 @@
 /** A series and its samples, as remote write 1.0 carries them. */
 export interface Series {
-  /** With `__name__`. */
+  /** With `__name__`; they do not change any more, and the same object is encoded only once. */
   labels: Record<string, string>
   /** Oldest first. A value of NaN is sent as Prometheus's stale marker: readings are finite. */
   samples: readonly { timeMs: number; value: number }[]
@@ -13,7 +13,7 @@ export interface Series {
 export function encodeWriteRequest(series: readonly Series[]): Buffer {
   const writer = new Writer()
   for (const { labels, samples } of series) {
-    const head = encodeLabels(labels)
+    const head = encodedLabels(labels)
     const size = samples.reduce((sum, { timeMs }) => sum + 2 + sampleSize(timeMs), head.length)
     writer.field(timeseriesField, size)
     writer.bytes(head)
@@ -33,6 +33,14 @@ const timestampField = (2 << 3) | 0
 
 /** Prometheus's value/value.go: this NaN means that the series ended. */
 const staleMarker = Buffer.from('020000000000f07f', 'hex')
+
+const known = new WeakMap<Series['labels'], Buffer>()
+
+function encodedLabels(labels: Series['labels']): Buffer {
+  const found = known.get(labels) ?? Buffer.from(encodeLabels(labels))
+  known.set(labels, found)
+  return found
+}
 
 function encodeLabels(labels: Record<string, string>): Buffer {
   const writer = new Writer()

@@ -8,8 +8,15 @@ interface Bench {
   name: string
   title: string
   goals?: readonly Goal[]
+  /** Runs only when its name is given. */
+  long?: boolean
   /** Its figures, ratios first, by snake_case names with units; none that could not be measured. */
-  run(): Promise<Record<string, number>>
+  run(options: BenchOptions): Promise<Record<string, number>>
+}
+
+interface BenchOptions {
+  /** How long one that is `long` is to run. */
+  minutes?: number
 }
 
 /** What a figure must reach. */
@@ -25,17 +32,26 @@ const folder = dirname(fileURLToPath(import.meta.url))
 
 await new Command('bench')
   .description('Measures Joulebridge against a stated ceiling or peer, in one run.')
-  .argument('[name]', '`list`, or the bench to run; all by default')
+  .argument(
+    '[name]',
+    '`list`, or the bench to run, or what several names start with; all by default',
+  )
   .option('--json', 'one object of figures')
-  .action(async (name: string | undefined, { json }: { json?: true }) => {
-    const benches = await loadBenches()
-    if (name === 'list') return print(benches.map((bench) => `${bench.name}  ${bench.title}`))
-    const chosen = benches.filter((bench) => name === undefined || bench.name === name)
-    if (chosen.length === 0) throw new Error(`no bench ${name}: see \`npm run bench -- list\``)
-    const rows: string[][] = []
-    for (const bench of chosen) rows.push(...(await measure(bench, json === true)))
-    if (!json && rows.length > 0) print(['', ...table([['what', 'goal', 'measured', ''], ...rows])])
-  })
+  .option('--minutes <n>', 'how long a soak is to run', Number)
+  .action(
+    async (name: string | undefined, { json, ...options }: { json?: true } & BenchOptions) => {
+      const benches = await loadBenches()
+      if (name === 'list') return print(benches.map((bench) => `${bench.name}  ${bench.title}`))
+      const chosen = benches.filter((bench) =>
+        name === undefined ? !bench.long : bench.name === name || bench.name.startsWith(`${name}-`),
+      )
+      if (chosen.length === 0) throw new Error(`no bench ${name}: see \`npm run bench -- list\``)
+      const rows: string[][] = []
+      for (const bench of chosen) rows.push(...(await measure(bench, options, json === true)))
+      if (!json && rows.length > 0)
+        print(['', ...table([['what', 'goal', 'measured', ''], ...rows])])
+    },
+  )
   .parseAsync()
 
 async function loadBenches(): Promise<Bench[]> {
@@ -47,8 +63,8 @@ async function loadBenches(): Promise<Bench[]> {
 }
 
 /** Runs it and keeps its figures; rows of the table of goals. One that fails stops no other. */
-async function measure(bench: Bench, json: boolean): Promise<string[][]> {
-  const figures: Record<string, number> = await bench.run().catch((error: unknown) => {
+async function measure(bench: Bench, options: BenchOptions, json: boolean): Promise<string[][]> {
+  const figures: Record<string, number> = await bench.run(options).catch((error: unknown) => {
     process.stderr.write(`${bench.name}: ${error instanceof Error ? error.stack : error}\n`)
     process.exitCode = 1
     return {}

@@ -3,21 +3,16 @@ import { spawnSync } from 'node:child_process'
 import { isDeepStrictEqual } from 'node:util'
 import type { TestDevice } from '../support/device.ts'
 import { type Sample, startTestExporter, type TestExporter } from '../support/exporter.ts'
-import { allRecorded, describeMockups, recordedKinds, serveMockup } from '../support/mockups.ts'
+import { derived, measured, readingKey } from '../support/measured.ts'
+import {
+  allRecorded,
+  describeMockups,
+  recordedPlaces as places,
+  recordedKinds,
+  serveMockup,
+} from '../support/mockups.ts'
 import { requireProgram } from '../support/prometheus.ts'
 import { exclusions, rawReadings } from '../support/raw-readings.ts'
-
-/** Where each recorded device would stand. A folder without a place here fails the test. */
-const places: Record<string, string> = {
-  CMM: 'x1000c0b0',
-  EX235a: 'x1000c0s0b0',
-  EX425: 'x1000c0s1b0',
-  DL325: 'x3000c0s1b0',
-  Gigabyte: 'x3000c0s2b1',
-  'PDU-ServerTech-JAWS': 'x3000m0',
-  'PDU-ServerTech-RTS': 'x3000m1',
-  'PDU-HPE': 'x3000m2',
-}
 
 describeMockups('every recorded reading', () => {
   const servers: TestDevice[] = []
@@ -44,7 +39,7 @@ describeMockups('every recorded reading', () => {
     it(`of ${kind} is shown exactly once, with its value, at its place`, async () => {
       const raw = rawReadings(kind, xname, await allRecorded(kind))
       assert.ok(raw.length > 30, `only ${raw.length} readings`)
-      const wanted = raw.map(keyOf).sort()
+      const wanted = raw.map(readingKey).sort()
       const isWhole = (all: Sample[]) => isDeepStrictEqual(measured(all, xname), wanted)
       const last = await exporter.scrapeUntil(isWhole).catch(() => exporter.scrape())
       assert.deepEqual(measured(last, xname), wanted)
@@ -108,36 +103,4 @@ async function rectifierWatts(side: string): Promise<number> {
   const bodies = [...all].filter(([path]) => rectifier.test(path))
   assert.equal(bodies.length, 4)
   return bodies.reduce((sum, [, body]) => sum + (body as { Reading: number }).Reading, 0)
-}
-
-function keyOf(reading: { quantity: string; xname: string; value: number }): string {
-  return `${reading.xname} ${reading.quantity} ${Number(reading.value.toPrecision(12))}`
-}
-
-/** What a scrape shows of the quantities, without what is derived or tells of the polling. */
-function measured(samples: readonly Sample[], bmc: string): string[] {
-  return samples
-    .filter(({ labels }) => labels['bmc'] === bmc)
-    .flatMap(({ name, labels, value }) => {
-      const quantity = quantityOf(name)
-      return quantity === undefined
-        ? []
-        : [keyOf({ quantity, xname: labels['xname'] ?? '', value })]
-    })
-    .sort()
-}
-
-/** A chassis' power is the sum of its rectifiers; no device of the recordings has the others. */
-const derived = [
-  'cray_chassis_power_watts',
-  'cray_chassis_conversion_efficiency_ratio',
-  'cray_pdu_dew_point_celsius',
-]
-
-function quantityOf(metric: string): string | undefined {
-  if (derived.includes(metric)) return undefined
-  const unit = /_(joules_total|watts|volts|amperes|celsius|pascals|rpm|voltamperes|ratio)$/.exec(
-    metric,
-  )
-  return unit?.[1]
 }

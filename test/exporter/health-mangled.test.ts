@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { collectorFor } from '../../exporter/devices/kinds.ts'
-import { exposition, Renderer } from '../../exporter/exposition.ts'
-import { RedfishError } from '../../exporter/redfish/error.ts'
 import { parseSamples } from '../support/exporter.ts'
 import { allRecorded, describeMockups } from '../support/mockups.ts'
+import { textOf } from '../support/shown.ts'
 
 const places = {
   CMM: 'x1000c0b0',
@@ -29,26 +27,6 @@ describeMockups('a recorded device, mangled', () => {
     })
   }
 })
-
-/** What the exporter shows of a device with these resources, read as a scraper gets it: bytes. */
-async function textOf(xname: string, resources: ReadonlyMap<string, unknown>): Promise<string> {
-  const get = async (path: string) => {
-    const body = resources.get(path)
-    if (body === undefined) throw new RedfishError('unsupported', { xname, path }, 'HTTP 404')
-    return body
-  }
-  try {
-    const collector = await collectorFor({ xname }, get)
-    const { fast, slow, once = [] } = await collector.plan(get)
-    const wanted = [...fast, ...slow, ...once].filter((path) => resources.has(path))
-    const bodies = new Map(wanted.map((path) => [path, resources.get(path)]))
-    const text = exposition([new Renderer().text(collector.readings({ xname }, bodies))], false)
-    return Buffer.from(text).toString()
-  } catch (error) {
-    if (error instanceof RedfishError) return ''
-    throw error
-  }
-}
 
 function checkText(text: string): void {
   const samples = parseSamples(text)

@@ -42,23 +42,25 @@ describe('the pushes of simulated controllers', function pushes() {
     const { push, env } = await pushSetup({
       intervalSeconds: 2,
       checkSeconds: 1,
+      stateChanges: true,
       tls: {
         certFile: join(simulator.directory, 'simulator-ca.pem'),
         keyFile: join(simulator.directory, 'simulator-key.pem'),
       },
     })
     const { certificate } = simulator
+    closing.push(simulator.end, record.close)
     exporter = await startTestExporter({
       devices: devices.map((xname) => ({
         xname,
         server: { url: simulator.deviceUrl(xname), certificate },
       })),
       env: { ...env, BMC_PASSWORD: simulatorLogin.password },
-      poll: { fastSeconds: 0.5, slowSeconds: 60 },
+      poll: { fastSeconds: 0.5, slowSeconds: 60, stateSeconds: 600 },
       forwardUrl: `${record.url}/api/v1/write`,
       settings: { push },
     })
-    closing.push(exporter.close, simulator.end, record.close)
+    closing.unshift(exporter.close)
     await exporter.scrapeUntil((samples) => speaking(samples) === devices.length)
   })
 
@@ -82,7 +84,8 @@ describe('the pushes of simulated controllers', function pushes() {
       return found.length >= 5 ? found : undefined
     }, 20)
     const gaps = times.slice(1).map((time, i) => time - (times[i] ?? 0))
-    assert.deepEqual([...new Set(gaps)], [1000])
+    const pushed = gaps.slice(-4)
+    assert.deepEqual([...new Set(pushed)], [1000])
   })
 
   it('become one row for the sensors of one device and instant', async () => {
@@ -98,30 +101,50 @@ describe('the pushes of simulated controllers', function pushes() {
     assert.equal(rows[0]?.node, 2 * (rows[0]?.frames ?? 0))
   })
 
-  it('begin anew after a restart that forgot the subscription, polls filling the gap', async () => {
+  it('begin anew after a restart that forgot them, polls filling the gap', async () => {
     const path = '/redfish/v1/Managers/BMC/Actions/Manager.Reset'
     const before = asked(await exporter.scrape())
     const resetAt = Date.now()
     const reset = await simulator.ask(blade, path, { body: { ResetType: 'ForceRestart' } })
     assert.equal(reset.status, 204)
     await exporter.scrapeUntil((samples) => speaking(samples) === devices.length - 1)
+    await exporter.scrapeUntil((samples) => asked(samples) > before + 5)
     await exporter.scrapeUntil((samples) => speaking(samples) === devices.length)
-    assert.ok(asked(await exporter.scrape()) > before)
-    const count = (await stored(pool)).filter(({ time }) => isOfDevice(time)).length
+    const again = await exporter.scrape()
+    const later = await exporter.scrapeUntil((all) => events(all) > events(again) + 20)
+    assert.equal(asked(later), asked(again), 'polls end when it speaks')
+    assert.deepEqual(samplesOf(later, 'joulebridge_forward_samples_total', overtaken), [])
     const all = await until(async () => {
       const found = await stored(pool)
-      return found.filter(({ time }) => isOfDevice(time)).length > count ? found : undefined
+      return (found.at(-1)?.time ?? 0) > resetAt + 8000 ? found : undefined
     }, 20)
+    const gaps = all.slice(1).map(({ time }, i) => time - (all[i]?.time ?? 0))
+    const silent = gaps.filter((gap) => gap > 2000)
+    assert.ok(silent.length <= 1 && (silent[0] ?? 0) < 8000, `gaps of ${silent} ms`)
+    assert.deepEqual(
+      all.filter(({ time }) => !isOfDevice(time)),
+      [],
+      'polled samples have the times of the device too',
+    )
     const values = all.map(({ value }) => value)
     assert.deepEqual(
       values,
       [...values].sort((a, b) => a - b),
       'a counter that never falls',
     )
-    assert.ok(all.some(({ time }) => time > resetAt && !isOfDevice(time)))
+  })
+
+  it('tell that a node was turned off before its state is polled', async () => {
+    const off = { xname: `${blade}n0`, state: 'Off' }
+    const path = '/redfish/v1/Systems/Node0/Actions/ComputerSystem.Reset'
+    assert.equal(sampleValue(await exporter.scrape(), 'cray_power_state', off), 0)
+    const answer = await simulator.ask(blade, path, { body: { ResetType: 'ForceOff' } })
+    assert.equal(answer.status, 204)
+    await exporter.scrapeUntil((samples) => sampleValue(samples, 'cray_power_state', off) === 1)
   })
 })
 
+const overtaken = { outcome: 'overtaken' }
 const at = { xname: `${blade}n0`, sensor: 'ChassisVoltageRegulator0InputEnergy' }
 
 function speaking(samples: readonly Sample[]): number {
@@ -129,7 +152,7 @@ function speaking(samples: readonly Sample[]): number {
 }
 
 function events(samples: readonly Sample[]): number {
-  return sampleValue(samples, 'joulebridge_push_events_total', {})
+  return sampleValue(samples, 'joulebridge_push_events_total', { kind: 'telemetry' })
 }
 
 function asked(samples: readonly Sample[]): number {

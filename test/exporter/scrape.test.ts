@@ -152,9 +152,13 @@ describe('the table of metrics', () => {
         'cray_triggered_alarms',
         'cray_pm_freshness_total',
         'cray_device_up',
+        'cray_device_held',
         'cray_device_requests_total',
         'cray_device_errors_total',
+        'cray_device_round_requests',
+        'cray_device_requests_per_reading',
         'cray_device_login_refused',
+        'cray_device_series_cut',
         'cray_device_sessions_total',
       ],
     )

@@ -26,6 +26,19 @@ describe('the settings of the exporter', () => {
     assert.equal(exporter.poll.slowSeconds, 120)
   })
 
+  it('may give kinds paces of their own, and a calendar that is one', () => {
+    const { exporter } = parsed(`
+      exporter:
+        poll: { kinds: { hpe-pdu: { fast_seconds: 120 } }, identity_schedule: "0 4 * * 0" }
+    `)
+    assert.deepEqual(exporter.poll.kinds, { 'hpe-pdu': { fastSeconds: 120 } })
+    const faults = faultsOf(
+      'exporter: { poll: { identity_schedule: daily, kinds: { cmm: { fast_seconds: 1 } } } }',
+    )
+    assert.match(faults, /exporter\.poll\.identity_schedule: expected a cron expression/)
+    assert.match(faults, /exporter\.poll\.kinds.*cmm/)
+  })
+
   it('are refused with every fault at once, each with its line and path', () => {
     const text = [
       'devices:',

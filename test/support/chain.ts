@@ -112,7 +112,9 @@ async function startServices(
   const remoteWrite = await up(startRemoteWrite({ log, postgres, ...record }, context))
   const devices = deviceList.parse(inventory.devices)
   const credentials = [{ ...login, caFile: inventory.caFile }]
-  const polling = { web: exporterWeb, poll: { fastSeconds }, credentials }
+  // The pace given, whatever the kinds would have by themselves.
+  const poll = { fastSeconds, kinds: { 'cray-controller': {}, jaws: {} } }
+  const polling = { web: exporterWeb, poll, credentials }
   const exporter = await up(
     startExporter({ log, devices, ...exporterSection.parse(polling) }, context),
   )

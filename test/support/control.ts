@@ -21,14 +21,16 @@ export interface TestControl {
   call(method: string, path: string, body?: unknown, headers?: object): Promise<Reply>
   /** Posts a transition of these xnames; its id. */
   start(operation: string, xnames: readonly string[], more?: object): Promise<string>
-  /** The record of a transition with its steps, when it has ended. */
-  ended(id: string): Promise<Reply['body']>
+  /** The record of a transition with its steps, when it has ended; waits 15 s unless told. */
+  ended(id: string, seconds?: number): Promise<Reply['body']>
   close(): Promise<void>
 }
 
 export interface TestControlOptions {
   databaseUrl: string
   devices: { xname: string; server: Pick<TestDevice, 'url' | 'certificate'> }[]
+  /** Trusted besides those of the devices. */
+  certificates?: readonly string[]
   settings?: Partial<ControlSettings>
   env?: NodeJS.ProcessEnv
   now?: () => Date
@@ -57,7 +59,8 @@ export async function startTestControl(options: TestControlOptions): Promise<Tes
 export async function controlSettings(options: TestControlOptions) {
   const directory = await mkdtemp(join(tmpdir(), 'joulebridge-control-'))
   const caFile = join(directory, 'ca.pem')
-  await writeFile(caFile, options.devices.map(({ server }) => server.certificate).join('\n'))
+  const certificates = options.devices.map(({ server }) => server.certificate)
+  await writeFile(caFile, [...certificates, ...(options.certificates ?? [])].join('\n'))
   const section = controlSection.parse({
     web: { listenAddress: '127.0.0.1:0' },
     credentials: [{ username: login.username, password: { env: 'BMC_PASSWORD' }, caFile }],
@@ -102,13 +105,13 @@ export function controlClient(url: string): Omit<TestControl, 'close'> {
       if (reply.status !== 202) throw new Error(`HTTP ${reply.status} ${reply.body.detail}`)
       return reply.body.transitionID
     },
-    async ended(id) {
+    async ended(id, seconds = 15) {
       let record: Reply['body']
       const look = async () => {
         record = (await call('GET', `/transitions/${id}?steps=true`)).body
         return ends.includes(record.transitionStatus) ? record : undefined
       }
-      return await until(look, 15, () => `not at an end: ${JSON.stringify(record)}`)
+      return await until(look, seconds, () => `not at an end: ${JSON.stringify(record)}`)
     },
   }
 }

@@ -10,7 +10,7 @@ const run = promisify(execFile)
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 
 /** The suite whose Prometheus speaks remote write 2.0, and whose vmagent compresses with zstd. */
-const suite = 'forky'
+export const suite = 'forky'
 
 /** A Prometheus 3 from a newer suite of Debian. */
 export function requireNewerPrometheus(context: Mocha.Context): Promise<string> {
@@ -51,11 +51,16 @@ export async function debianProgram(
   { packageName, program }: DebianProgram,
   fromSuite?: string,
 ): Promise<string> {
-  const cache = join(root, 'node_modules', '.cache', `${fromSuite ?? 'system'}-${packageName}`)
-  const path = join(cache, 'usr', 'bin', program)
-  if (!(await exists(path))) await fetchInto(cache, packageName, fromSuite)
+  const path = join(await unpackedPackage(packageName, fromSuite), 'usr', 'bin', program)
   await run(path, ['--version'])
   return path
+}
+
+/** The folder that a package is unpacked in, kept for the next run. @throws {Error} */
+export async function unpackedPackage(packageName: string, fromSuite?: string): Promise<string> {
+  const cache = join(root, 'node_modules', '.cache', `${fromSuite ?? 'system'}-${packageName}`)
+  if (!(await exists(cache))) await fetchInto(cache, packageName, fromSuite)
+  return cache
 }
 
 async function fetchInto(folder: string, packageName: string, fromSuite?: string): Promise<void> {

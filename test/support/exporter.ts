@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { z } from 'zod'
-import { deviceList } from '../../exporter/inventory/static.ts'
+import { deviceKinds, deviceList } from '../../exporter/inventory/static.ts'
 import { startExporter } from '../../exporter/main.ts'
 import { createLog, type Logger } from '../../exporter/service/log.ts'
 import { type ExporterSettings, exporterSection } from '../../exporter/settings.ts'
@@ -22,6 +22,8 @@ export interface TestExporter {
   scrape(path?: string): Promise<Sample[]>
   /** Scrapes `/metrics` until it is as wanted. */
   scrapeUntil(wanted: (samples: Sample[]) => boolean): Promise<Sample[]>
+  /** Has it read its settings again, where `source` was given. */
+  reload(): Promise<void>
   close(): Promise<void>
 }
 
@@ -37,6 +39,8 @@ export interface TestExporterOptions {
   /** Of the section `exporter`; they come before what else is given here. */
   settings?: Omit<NonNullable<z.input<typeof exporterSection>>, 'poll' | 'web'>
   log?: Logger
+  /** What it finds in its settings when it reads them again. */
+  reread?: (settings: ExporterSettings) => Promise<ExporterSettings>
 }
 
 const quickPoll = {
@@ -45,6 +49,8 @@ const quickPoll = {
   timeoutSeconds: 5,
   gapSeconds: 0.001,
   perDevice: 8,
+  /** Each kind at these paces, not at those that it bears. */
+  kinds: Object.fromEntries(deviceKinds.map((kind) => [kind, {}])),
 }
 
 /** The real exporter on a free port, polling these devices each tenth of a second. */
@@ -54,7 +60,7 @@ export async function startTestExporter(options: TestExporterOptions): Promise<T
   await writeFile(caFile, options.devices.map(({ server }) => server.certificate).join('\n'))
   const section = exporterSection.parse({
     web: { listenAddress: '127.0.0.1:0' },
-    poll: { ...quickPoll, ...options.poll },
+    poll: { ...quickPoll, stateSeconds: options.poll?.slowSeconds ?? 0.2, ...options.poll },
     ...(options.pmCounters && { pmCounters: options.pmCounters }),
     credentials: [{ username: login.username, password: { env: 'BMC_PASSWORD' }, caFile }],
     forward: options.forwardUrl ? { url: options.forwardUrl, intervalSeconds: 0.1 } : {},
@@ -65,7 +71,10 @@ export async function startTestExporter(options: TestExporterOptions): Promise<T
   )
   const log = options.log ?? createLog('exporter', quiet)
   const env = options.env ?? { BMC_PASSWORD: options.password ?? login.password }
-  const service = await startExporter({ ...section, log: quiet, devices }, { log, env })
+  const settings: ExporterSettings = { ...section, log: quiet, devices }
+  const { reread } = options
+  const source = reread && { file: caFile, read: () => reread(settings) }
+  const service = await startExporter(settings, { log, env, source })
   const scrape = async (path = '/metrics') => parseSamples(await textOf(service.url + path))
   return {
     url: service.url,
@@ -75,6 +84,7 @@ export async function startTestExporter(options: TestExporterOptions): Promise<T
         const samples = await scrape()
         return wanted(samples) ? samples : undefined
       }, 20),
+    reload: async () => await service.reload?.(),
     async close() {
       await service.close()
       await rm(directory, { recursive: true, force: true })

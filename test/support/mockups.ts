@@ -8,6 +8,18 @@ import { answer, serveDevice, type TestDevice } from './device.ts'
 /** Recorded responses of real devices, beside the repository; see the README there. */
 export const mockupFolder = join(dirname(fileURLToPath(import.meta.url)), '../../../shared/mockups')
 
+/** Where each recorded device would stand. A folder without a place here fails a test. */
+export const recordedPlaces: Record<string, string> = {
+  CMM: 'x1000c0b0',
+  EX235a: 'x1000c0s0b0',
+  EX425: 'x1000c0s1b0',
+  DL325: 'x3000c0s1b0',
+  Gigabyte: 'x3000c0s2b1',
+  'PDU-ServerTech-JAWS': 'x3000m0',
+  'PDU-ServerTech-RTS': 'x3000m1',
+  'PDU-HPE': 'x3000m2',
+}
+
 /**
  * Lets tests that need the recordings run where they are; skips them, with a line that says so,
  * where they are not. In CI they must be there.

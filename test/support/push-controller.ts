@@ -10,17 +10,28 @@ export interface Controller extends TestDevice {
   /** Bodies of the subscriptions that were made. */
   made: unknown[]
   deleted: string[]
+  behaviour: Behaviour
+}
+
+interface Behaviour {
+  /** How it answers to a new subscription. */
+  refuses?: { status: number; code: string } | undefined
+  /** Whether it answers no DELETE. */
+  hangs?: boolean
 }
 
 /** A node controller with a node's power and energy, which keeps what it is subscribed to. */
-export async function serveController({ refuses = false } = {}): Promise<Controller> {
+export async function serveController(behaviour: Behaviour = {}): Promise<Controller> {
   const resources = new Map<string, unknown>(Object.entries(controllerResources()))
   const made: unknown[] = []
   const deleted: string[] = []
   const device = await serveDevice(async (request, response) => {
     const path = (request.url ?? '').replace(/\/+$/, '')
     if (request.method === 'POST' && path === subscriptions) {
-      if (refuses) return answer(response, 400, { error: { code: 'Base.1.0.GeneralError' } })
+      if (behaviour.refuses) {
+        const { status, code } = behaviour.refuses
+        return answer(response, status, { error: { code } })
+      }
       const chunks: Buffer[] = []
       for await (const chunk of request) chunks.push(chunk)
       const body = JSON.parse(Buffer.concat(chunks).toString())
@@ -29,6 +40,7 @@ export async function serveController({ refuses = false } = {}): Promise<Control
       return answer(response, 201, {})
     }
     if (request.method === 'DELETE') {
+      if (behaviour.hangs) return
       resources.delete(path)
       deleted.push(path)
       list()
@@ -46,7 +58,7 @@ export async function serveController({ refuses = false } = {}): Promise<Control
     list()
   }
   list()
-  return Object.assign(device, { resources, made, deleted })
+  return Object.assign(device, { resources, made, deleted, behaviour })
 }
 
 export const sensors = '/redfish/v1/Chassis/Node0/Sensors'

@@ -17,6 +17,8 @@ export async function pushSetup(overrides: Partial<PushSection> = {}) {
     advertisedUrl: `${scheme}://${listenAddress}`,
     intervalSeconds: 0.5,
     checkSeconds: 0.2,
+    stateChanges: false,
+    keepSubscriptions: true,
     secret: { env: 'PUSH_SECRET' },
     ...overrides,
   }

@@ -11,6 +11,7 @@ export interface RawReading {
 }
 
 interface Leaf {
+  kind: string
   /** Of the resource. */
   path: string
   /** Within it, without the places in lists: `PowerSupplies.Oem.Hpe.BayNumber`. */
@@ -24,7 +25,7 @@ const ratings = [
   /Threshold/,
   /ReadingRange(Min|Max)?$/,
   /[Cc]apacity/,
-  /nominal_|Rated|_utilized$/,
+  /nominal_|Rated|TDP|_utilized$/,
   /PowerAllocat/,
 ]
 const settings = [
@@ -47,7 +48,8 @@ export const exclusions: readonly { reason: string; is(leaf: Leaf): boolean }[] 
   },
   {
     reason: 'the older resource of a Cray controller: a copy of its sensors, with fillers',
-    is: ({ path }) => /\/Chassis\/(Enclosure|Node\d+|Mezz\d+)\/(Power|Thermal)$/.test(path),
+    is: ({ kind, path }) =>
+      /^(CMM|EX\w+|Slingshot)$/.test(kind) && /\/Chassis\/[^/]+\/(Power|Thermal)$/.test(path),
   },
   {
     reason: 'a copy of a sensor that is shown itself',
@@ -106,7 +108,7 @@ export function rawReadings(
   onExcluded: (reason: string) => void = () => {},
 ): RawReading[] {
   return [...resources].flatMap(([path, body]) =>
-    leaves(path, body).flatMap((leaf) => {
+    leaves({ kind, path }, body).flatMap((leaf) => {
       if (!looksLikeReading.test(leaf.field)) return []
       const excluded = exclusions.filter(({ is }) => is(leaf))
       for (const { reason } of excluded) onExcluded(reason)
@@ -126,25 +128,25 @@ export function rawReadings(
 
 const words =
   'watt power energy joule kwh volt amp current celsius temperature pressure humid fan reading ' +
-  'leak setpoint settingrange apparent'
+  'leak setpoint settingrange apparent rpm kpa'
 const looksLikeReading = new RegExp(words.replaceAll(' ', '|'), 'i')
 
 function leaves(
-  path: string,
+  of: Pick<Leaf, 'kind' | 'path'>,
   value: unknown,
   field = '',
   around: readonly Record<string, unknown>[] = [],
 ): Leaf[] {
-  if (Array.isArray(value)) return value.flatMap((each) => leaves(path, each, field, around))
+  if (Array.isArray(value)) return value.flatMap((each) => leaves(of, each, field, around))
   if (typeof value === 'object' && value !== null) {
     const inside = [value as Record<string, unknown>, ...around]
     return Object.entries(value).flatMap(([name, each]) =>
-      leaves(path, each, field === '' ? name : `${field}.${name}`, inside),
+      leaves(of, each, field === '' ? name : `${field}.${name}`, inside),
     )
   }
   const number = /Watts$/.test(field) && typeof value === 'string' ? Number(value) : value
   return typeof number === 'number' && Number.isFinite(number)
-    ? [{ path, field, value: number, around }]
+    ? [{ ...of, field, value: number, around }]
     : []
 }
 
@@ -182,18 +184,33 @@ const units: Record<string, Unit> = {
   Cel: { quantity: 'celsius', factor: 1 },
   C: { quantity: 'celsius', factor: 1 },
   PSI: { quantity: 'pascals', factor: 6894.757293168 },
+  kPa: { quantity: 'pascals', factor: 1000 },
+  PressurekPa: { quantity: 'pascals', factor: 1000 },
+  'kW.h': { quantity: 'joules_total', factor: 3.6e6 },
+  EnergykWh: { quantity: 'joules_total', factor: 3.6e6 },
+  Voltage: { quantity: 'volts', factor: 1 },
+  Current: { quantity: 'amperes', factor: 1 },
+  Temperature: { quantity: 'celsius', factor: 1 },
+  RPM: { quantity: 'rpm', factor: 1 },
+  '{rev}/min': { quantity: 'rpm', factor: 1 },
+  Rotational: { quantity: 'rpm', factor: 1 },
+  Humidity: { quantity: 'ratio', factor: 0.01 },
   '%': { quantity: 'ratio', factor: 0.01 },
   Percent: { quantity: 'ratio', factor: 0.01 },
 }
 
 const byName: readonly [RegExp, Unit][] = [
   [/kWh(\.Reading)?$/, { quantity: 'joules_total', factor: 3.6e6 }],
-  [/Watts(\.\w+)?(\.Reading)?$/, { quantity: 'watts', factor: 1 }],
+  [/Joules(\.Reading)?$/, { quantity: 'joules_total', factor: 1 }],
+  [/Watts?(\.\w+)?(\.Reading)?$/, { quantity: 'watts', factor: 1 }],
   [/Amps(\.\w+)?(\.Reading)?$/, { quantity: 'amperes', factor: 1 }],
-  [/(Voltage|Volts)(\.\w+)?(\.Reading)?$/, { quantity: 'volts', factor: 1 }],
+  [/(Voltages?|Volts)(\.\w+)?(\.Reading)?$/, { quantity: 'volts', factor: 1 }],
   [/ApparentVA$/, { quantity: 'voltamperes', factor: 1 }],
   [/PowerFactor$/, { quantity: 'ratio', factor: 1 }],
-  [/Celsius$/, { quantity: 'celsius', factor: 1 }],
+  [/Celsius(\.\w+)?(\.Reading)?$/, { quantity: 'celsius', factor: 1 }],
+  [/RPM$/, { quantity: 'rpm', factor: 1 }],
+  [/kPa(\.Reading)?$/, { quantity: 'pascals', factor: 1000 }],
+  [/Percent(\.Reading)?$/, { quantity: 'ratio', factor: 0.01 }],
   [/SetPoint$|SettingRange(Min|Max)$|PowerLimit\.(Min|Max)$/, { quantity: 'watts', factor: 1 }],
 ]
 

@@ -21,6 +21,7 @@ export async function shownMetrics(): Promise<Set<string>> {
   registerControlMetrics(registry, async () => 0)
   const forwarder = startForwarder({
     url: 'http://127.0.0.1:9/',
+    mostWaitingBytes: 1e6,
     intervalSeconds: 3600,
     targetLabels: {},
     readings: () => [],

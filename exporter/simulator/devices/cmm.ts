@@ -5,12 +5,15 @@ import {
   healthy,
   link,
   type Resources,
+  resource,
   root,
   type SimulatedDevice,
+  type Write,
 } from '../resources.ts'
 import { addSensors, type Sensor } from '../sensor.ts'
-import { cmm, nodeControllers } from '../system.ts'
-import { addAlarms, addCrayService, crayHeaders } from './cray.ts'
+import { cmm, computeNodes, nodeControllers } from '../system.ts'
+import { addAlarms, addCrayService, crayHeaders, managerReset } from './cray.ts'
+import { action, refused } from './writes.ts'
 
 const enclosure = `${root}/Chassis/Enclosure`
 /** Slots of a chassis: eight for compute blades, eight for switch blades, of which two are used. */
@@ -25,15 +28,24 @@ export function cmmDevice(plant: Plant): SimulatedDevice {
   const resources: Resources = new Map()
   const slots = [...blades, ...perifs]
   addCrayService(resources, ['Enclosure', ...slots.map(({ name }) => name)], [])
-  addFixed(resources, enclosure, 'Chassis.v1_5_1.Chassis', enclosureProperties)
+  const writes = new Map<string, Write>([managerReset])
+  const states = new Map(slots.map(({ name, present }) => [name, present ? 'On' : 'Off']))
+  addEnclosure(resources, writes, states)
   addFixed(resources, `${enclosure}/Power`, 'Power.v1_4_0.Power', powerProperties())
   addAlarms(resources, [
     { id: 'CabinetLeakConfirmed', severity: 'Critical' },
     { id: 'CabinetLeakDetected', severity: 'Warning' },
   ])
-  for (const { name, present } of slots) addSlot(resources, name, present)
+  for (const slot of slots) addSlot({ resources, writes, states }, slot)
   addSensors(resources, enclosure, cmmSensors(plant), 0.538)
-  return { xname: cmm, kind: 'cray-controller', resources, resets: new Map(), headers: crayHeaders }
+  return {
+    xname: cmm,
+    kind: 'cray-controller',
+    resources,
+    resets: new Map(),
+    writes,
+    headers: crayHeaders,
+  }
 }
 
 const enclosureProperties = {
@@ -46,7 +58,6 @@ const enclosureProperties = {
   Oem: { Alarms: link(`${enclosure}/Oem/Alarms`), TriggeredAlarms: [] },
   PartNumber: '101426404.D',
   Power: link(`${enclosure}/Power`),
-  PowerState: 'On',
   Sensors: link(`${enclosure}/Sensors`),
   SerialNumber: 'SIM21070007',
   Status: healthy,
@@ -70,15 +81,74 @@ function powerProperties(): object {
   }
 }
 
-function addSlot(resources: Resources, name: string, present: boolean): void {
-  addFixed(resources, `${root}/Chassis/${name}`, 'Chassis.v1_5_1.Chassis', {
+const resetTypes = ['On', 'ForceOff', 'Off']
+
+function resetOf(path: string): object {
+  const target = `${path}/Actions/Chassis.Reset`
+  return { '#Chassis.Reset': { 'ResetType@Redfish.AllowableValues': resetTypes, target } }
+}
+
+interface Slots {
+  resources: Resources
+  writes: Map<string, Write>
+  /** On or Off, by name. */
+  states: Map<string, string>
+}
+
+/** The chassis goes off only when its slots are, unless it is forced. */
+function addEnclosure(resources: Resources, writes: Slots['writes'], states: Slots['states']) {
+  let state = 'On'
+  const fixed = resource(enclosure, 'Chassis.v1_5_1.Chassis', {
+    Actions: resetOf(enclosure),
+    ...enclosureProperties,
+  })
+  resources.set(enclosure, () => ({ ...fixed, PowerState: state }))
+  const reset = action('ResetType', resetTypes, (type, { reset: resetNode }) => {
+    const running = [...states.values()].includes('On')
+    if (type === 'Off' && running) {
+      return refused('ActionNotSupported', 'The action Reset is not supported: slots are on.')
+    }
+    state = type === 'On' ? 'On' : 'Off'
+    if (state === 'On') return
+    for (const name of states.keys()) states.set(name, 'Off')
+    return dropNodes(computeNodes, resetNode)
+  })
+  writes.set(`${enclosure}/Actions/Chassis.Reset`, reset)
+}
+
+/** Without its slot a node is off at once, with no shutdown. */
+async function dropNodes(
+  nodes: readonly { xname: string }[],
+  reset: (xname: string, type: 'ForceOff') => Promise<void>,
+): Promise<void> {
+  for (const { xname } of nodes) await reset(xname, 'ForceOff')
+}
+
+function addSlot(
+  { resources, writes, states }: Slots,
+  { name, present }: { name: string; present: boolean },
+): void {
+  const path = `${root}/Chassis/${name}`
+  const fixed = resource(path, 'Chassis.v1_5_1.Chassis', {
+    Actions: resetOf(path),
     ChassisType: 'Blade',
     Id: name,
     Manufacturer: 'HPE',
     Name: name,
-    PowerState: present ? 'On' : 'Off',
     Status: present ? healthy : { Health: 'OK', State: 'Absent' },
   })
+  resources.set(path, () => ({ ...fixed, PowerState: states.get(name) }))
+  const bmc = nodeControllers.find(({ slot }) => name === `Blade${slot}`)?.xname
+  const reset = action('ResetType', resetTypes, (type, { reset: resetNode }) => {
+    if (!present) return refused('ActionNotSupported', `The slot ${name} is empty.`)
+    states.set(name, type === 'On' ? 'On' : 'Off')
+    if (type === 'On') return
+    return dropNodes(
+      computeNodes.filter((node) => node.bmc === bmc),
+      resetNode,
+    )
+  })
+  writes.set(`${path}/Actions/Chassis.Reset`, reset)
 }
 
 function cmmSensors(plant: Plant): Sensor[] {

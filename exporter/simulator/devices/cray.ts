@@ -1,7 +1,25 @@
-import { addCollection, addFixed, addRoot, healthy, type Resources, root } from '../resources.ts'
+import {
+  addCollection,
+  addFixed,
+  addRoot,
+  healthy,
+  type Resources,
+  root,
+  type Write,
+} from '../resources.ts'
+import { action } from './writes.ts'
 
 /** The `Server` header of HPE's Cray controllers. */
 export const crayHeaders = { Server: 'Cray Embedded Software Redfish Service' }
+
+const managerResets = ['ForceRestart', 'StatefulReset']
+const managerTarget = `${root}/Managers/BMC/Actions/Manager.Reset`
+
+/** The controller takes it and goes on: what it has to tell does not change by a restart. */
+export const managerReset: readonly [string, Write] = [
+  managerTarget,
+  action('ResetType', managerResets, () => undefined),
+]
 
 /** Adds what all Cray controllers have: the service root and the controller itself. */
 export function addCrayService(
@@ -17,7 +35,10 @@ export function addCrayService(
   addCollection(resources, `${root}/Managers`, 'Manager', ['BMC'])
   addFixed(resources, `${root}/Managers/BMC`, 'Manager.v1_3_2.Manager', {
     Actions: {
-      '#Manager.Reset': { target: `${root}/Managers/BMC/Actions/Manager.Reset` },
+      '#Manager.Reset': {
+        'ResetType@Redfish.AllowableValues': managerResets,
+        target: managerTarget,
+      },
     },
     Description: 'Shasta Manager',
     Id: 'BMC',

@@ -39,6 +39,33 @@ export function eventBodies(
   return events.map((event) => ({ Context: context, ...bodyOf([event]) }))
 }
 
+/** The power state of each part of a controller that has one, by path. */
+export function powerStates(
+  { resources }: Pick<SimulatedDevice, 'resources'>,
+  at: Seconds,
+): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const [path, read] of resources) {
+    const state = partPath.test(path) ? textAt(read(at), 'PowerState') : undefined
+    if (state !== undefined) found.set(path, state)
+  }
+  return found
+}
+
+const partPath = new RegExp(`^${root}/(?:Chassis|Systems)/[^/]+$`)
+
+/** The body of what a controller tells when a part was turned on or off, as hms-smd takes it. */
+export function powerStateBody(path: string, state: string, told: { context: string }): object {
+  const event = {
+    Severity: 'OK',
+    Message: `The power state of resource ${path} has changed to type ${state}.`,
+    MessageId: 'CrayAlerts.1.0.ResourcePowerStateChanged',
+    MessageArgs: [path, state],
+    OriginOfCondition: { '@odata.id': path },
+  }
+  return { Context: told.context, ...bodyOf([event]) }
+}
+
 const sensorPath = new RegExp(
   `^${root}/Chassis/([^/]+)/Sensors/[^/]*(Power|Energy|Voltage|Current|Temperature|Pressure)$`,
 )

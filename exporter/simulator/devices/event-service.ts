@@ -11,7 +11,7 @@ import {
   root,
   type SimulatedDevice,
 } from '../resources.ts'
-import { eventBodies } from './event-messages.ts'
+import { eventBodies, powerStateBody, powerStates } from './event-messages.ts'
 
 const eventService = `${root}/EventService`
 const subscriptions = `${eventService}/Subscriptions`
@@ -24,6 +24,7 @@ const retrySeconds = 60
 const answerSeconds = 10
 const mostSubscriptions = 16
 const mostOnTheirWay = 64
+const stateTickMs = 500
 
 const subscriptionBody = z.object({
   Context: z.string().default(''),
@@ -49,7 +50,8 @@ export interface EventServiceOptions {
 
 /**
  * The events of a Cray controller: it keeps subscriptions until its own restart, and pushes what
- * its sensors took to those for CrayTelemetry. What cannot be delivered is tried three times more.
+ * its sensors took to those for CrayTelemetry, and changes of power states to those for no registry
+ * in particular. What cannot be delivered is tried three times more.
  */
 export class EventService {
   readonly #device: SimulatedDevice
@@ -63,6 +65,8 @@ export class EventService {
   #onTheirWay = 0
   /** Everything up to here has been pushed. */
   #told: Seconds = 0
+  /** Undefined: nobody wants to know. */
+  #toldStates: Map<string, string> | undefined
 
   constructor(device: SimulatedDevice, options: EventServiceOptions) {
     this.#device = device
@@ -71,6 +75,7 @@ export class EventService {
     // What keeps the process running is the server, not its events.
     const push = setInterval(() => this.#push(), options.intervalSeconds * 1000).unref()
     this.#timers.add(push)
+    this.#timers.add(setInterval(() => this.#pushStates(), stateTickMs).unref())
   }
 
   /** Whether a request makes or deletes a subscription, or restarts the controller. */
@@ -154,6 +159,22 @@ export class EventService {
       if (!RegistryPrefixes.includes('CrayTelemetry')) continue
       for (const body of eventBodies(this.#device, { context, from, to })) {
         this.#deliver(path, JSON.stringify(body), retryAttempts)
+      }
+    }
+  }
+
+  #pushStates(): void {
+    const wanted = [...this.#subscriptions].filter(
+      ([, { RegistryPrefixes }]) => RegistryPrefixes.length === 0,
+    )
+    const before = this.#toldStates
+    const states = wanted.length > 0 ? powerStates(this.#device, this.#options.asOf()) : undefined
+    this.#toldStates = states
+    if (before === undefined || states === undefined) return
+    for (const [part, state] of states) {
+      if (before.get(part) === state) continue
+      for (const [path, { Context: context }] of wanted) {
+        this.#deliver(path, JSON.stringify(powerStateBody(part, state, { context })), retryAttempts)
       }
     }
   }

@@ -18,6 +18,7 @@ import type { Track } from '../track.ts'
 import { isoTime } from '../truth.ts'
 import { addResetInfo } from './node-controller.ts'
 import { powerWindow } from './server-power.ts'
+import { powerLimit, type SetLimit } from './writes.ts'
 
 const chassis = `${root}/Chassis/Self`
 const system = `${root}/Systems/Self`
@@ -47,13 +48,15 @@ export function gigabyteDevice(plant: Plant): SimulatedDevice {
   })
   addChassis(resources, track)
   addSystem(resources, track)
-  addReadings(resources, plant, track)
+  const limit = { watts: 500, min: 1, max: 5000 }
+  addReadings(resources, plant, track, limit)
   const resets = new Map([[target, { xname: machine, allowed }]])
   return {
     xname: gigabyteServer,
     kind: 'ami',
     resources,
     resets,
+    writes: new Map([[`${chassis}/Power`, powerLimit(limit)]]),
     headers: { Server: 'AMI MegaRAC Redfish Service' },
   }
 }
@@ -93,7 +96,7 @@ function addSystem(resources: Resources, track: Track): void {
   addResetInfo(resources, system, allowed)
 }
 
-function addReadings(resources: Resources, plant: Plant, track: Track): void {
+function addReadings(resources: Resources, plant: Plant, track: Track, limit: SetLimit): void {
   const { epoch } = plant.timeline
   const power = resource(`${chassis}/Power`, 'Power.v1_5_3.Power', { Id: 'Power', Name: 'Power' })
   const thermal = resource(`${chassis}/Thermal`, 'Thermal.v1_5_2.Thermal', {
@@ -102,7 +105,7 @@ function addReadings(resources: Resources, plant: Plant, track: Track): void {
   })
   resources.set(`${chassis}/Power`, (at) => ({
     ...power,
-    PowerControl: [powerControl(track, epoch, at)],
+    PowerControl: [powerControl(track, limit, { epoch, at })],
     PowerSupplies: [0, 1].map((index) => ({
       '@odata.id': `${chassis}/Power#/PowerSupplies/${index}`,
       MemberId: String(index),
@@ -153,7 +156,11 @@ function vendorTime(at: Seconds): string {
 }
 
 /** The state of the control is nonsense on the real machine as well. */
-function powerControl(track: Track, epoch: Seconds, at: Seconds): object {
+function powerControl(
+  track: Track,
+  { watts }: SetLimit,
+  { epoch, at }: { epoch: Seconds; at: Seconds },
+): object {
   const energy = { AccumulatedEnergyJoules: energyJoules(track, at), Timestamp: vendorTime(at) }
   return {
     '@odata.id': `${chassis}/Power#/PowerControl/0`,
@@ -163,7 +170,11 @@ function powerControl(track: Track, epoch: Seconds, at: Seconds): object {
     PhysicalContext: 'Intake',
     PowerCapacityWatts: 0,
     PowerConsumedWatts: Math.round(track.wattsAt(at).node),
-    PowerLimit: { CorrectionInMs: 1000, LimitException: 'HardPowerOff', LimitInWatts: 500 },
+    PowerLimit: {
+      CorrectionInMs: 1000,
+      LimitException: 'HardPowerOff',
+      LimitInWatts: watts || null,
+    },
     PowerMetrics: { ...powerWindow(track, epoch, at, 5), IntervalInMin: 0 },
     Status: { Health: 'Critical', State: 'Disabled' },
   }

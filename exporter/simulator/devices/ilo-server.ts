@@ -15,6 +15,7 @@ import { iloServer } from '../system.ts'
 import type { ResetType } from '../timeline.ts'
 import type { Track } from '../track.ts'
 import { powerWindow } from './server-power.ts'
+import { powerLimit, type SetLimit } from './writes.ts'
 
 const chassis = `${root}/Chassis/1`
 const system = `${root}/Systems/1`
@@ -52,12 +53,14 @@ export function iloDevice(plant: Plant): SimulatedDevice {
   addChassis(resources, track)
   addSystem(resources, track)
   const resets = new Map([[target, { xname: machine, allowed }]])
-  addReadings(resources, plant, track)
+  const limit = { watts: 0, min: 1, max: 1000 }
+  addReadings(resources, plant, track, limit)
   return {
     xname: iloServer,
     kind: 'ilo',
     resources,
     resets,
+    writes: new Map([[`${chassis}/Power`, powerLimit(limit)]]),
     headers: { Server: 'HPE-iLO-Server/1.30' },
   }
 }
@@ -108,7 +111,7 @@ function addSystem(resources: Resources, track: Track): void {
   resources.set(system, (at) => ({ ...fixed, PowerState: track.stateAt(at) }))
 }
 
-function addReadings(resources: Resources, plant: Plant, track: Track): void {
+function addReadings(resources: Resources, plant: Plant, track: Track, limit: SetLimit): void {
   const power = resource(`${chassis}/Power`, 'Power.v1_3_0.Power', {
     Id: 'Power',
     Name: 'PowerMetrics',
@@ -119,7 +122,7 @@ function addReadings(resources: Resources, plant: Plant, track: Track): void {
   })
   resources.set(`${chassis}/Power`, (at) => ({
     ...power,
-    PowerControl: [powerControl(track, plant.timeline.epoch, at)],
+    PowerControl: [powerControl(track, limit, { epoch: plant.timeline.epoch, at })],
     PowerSupplies: supplyShares.map((share, bay) => supply(bay, share * track.wattsAt(at).node)),
   }))
   resources.set(`${chassis}/Thermal`, (at) => ({
@@ -131,13 +134,17 @@ function addReadings(resources: Resources, plant: Plant, track: Track): void {
   }))
 }
 
-function powerControl(track: Track, epoch: Seconds, at: Seconds): object {
+function powerControl(
+  track: Track,
+  { watts }: SetLimit,
+  { epoch, at }: { epoch: Seconds; at: Seconds },
+): object {
   return {
     '@odata.id': `${chassis}/Power#PowerControl/0`,
     MemberId: '0',
     PowerCapacityWatts: 1000,
     PowerConsumedWatts: Math.round(track.wattsAt(at).node),
-    PowerLimit: { LimitInWatts: null },
+    PowerLimit: { LimitInWatts: watts || null },
     PowerMetrics: powerWindow(track, epoch, at, 20),
   }
 }

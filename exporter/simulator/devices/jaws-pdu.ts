@@ -1,7 +1,8 @@
+import { textAt } from '../../redfish/parse.ts'
 import type { Seconds } from '../load.ts'
 import { outletsPerPdu, type Plant } from '../physics.ts'
 import { hash01 } from '../random.ts'
-import { type Resources, round, type SimulatedDevice } from '../resources.ts'
+import { type Resources, round, type SimulatedDevice, type Write } from '../resources.ts'
 import { pdus } from '../system.ts'
 
 /** An outlet's place: 6 branches of two outlets, on the three phases in turn. */
@@ -11,6 +12,8 @@ interface Outlet {
   phase: number
   /** What its counter stood at when the simulation began, Wh. */
   startWattHours: number
+  /** What its counter stands at while it is off. */
+  offWattHours: number | undefined
 }
 
 interface Electric {
@@ -60,7 +63,22 @@ export function jawsPdu(xname: string, plant: Plant): SimulatedDevice {
       type: 'Master',
     },
   ])
-  return { xname, kind: 'jaws', resources, resets: new Map(), headers: jawsHeaders }
+  const writes = new Map(pdu.outlets.map((outlet) => outletSwitch(pdu, outlet)))
+  return { xname, kind: 'jaws', resources, resets: new Map(), writes, headers: jawsHeaders }
+}
+
+/** `PATCH /jaws/control/outlets/AA1`; answered 204, and 400 for an action that there is not. */
+function outletSwitch(pdu: Pdu, outlet: Outlet): [string, Write] {
+  const answer: Write['answer'] = (body, context) => {
+    const wanted = textAt(body, 'control_action')
+    if (wanted !== 'on' && wanted !== 'off') return { status: 400 }
+    const stood = pdu.wattHours(outlet, context.asOf())
+    outlet.offWattHours = wanted === 'off' ? stood : undefined
+    // What the load drew meanwhile did not come through here.
+    if (wanted === 'on') outlet.startWattHours += stood - pdu.wattHours(outlet, context.asOf())
+    return { status: 204 }
+  }
+  return [`/jaws/control/outlets/AA${outlet.number}`, { method: 'PATCH', answer }]
 }
 
 /** These PDUs end the connection after each answer. */
@@ -82,9 +100,11 @@ function pduOf(xname: string, plant: Plant): Pdu {
       branch: (index % 3) + (index < outletsPerPdu / 2 ? 1 : 4),
       phase: (index % 3) + 1,
       startWattHours: index < 3 ? Math.floor(9e5 * hash01(seed, index)) : 0,
+      offWattHours: undefined,
     })),
-    watts: (outlet, at) => load(outlet).watts(at - epoch),
-    wattHours: (outlet, at) => outlet.startWattHours + load(outlet).joules(at - epoch) / 3600,
+    watts: (outlet, at) => (outlet.offWattHours === undefined ? load(outlet).watts(at - epoch) : 0),
+    wattHours: (outlet, at) =>
+      outlet.offWattHours ?? outlet.startWattHours + load(outlet).joules(at - epoch) / 3600,
   }
 }
 
@@ -123,7 +143,7 @@ function outletOf(pdu: Pdu, outlet: Outlet, at: Seconds) {
     active_power_status: 'Normal',
     apparent_power: round(voltAmperes),
     branch_id: `AA${outlet.branch}`,
-    control_state: 'Idle On',
+    control_state: outlet.offWattHours === undefined ? 'Idle On' : 'Idle Off',
     ...(watts > 0 ? loaded : {}),
     current: round(amperes, 2),
     current_capacity: 15,
@@ -136,7 +156,7 @@ function outletOf(pdu: Pdu, outlet: Outlet, at: Seconds) {
     power_factor_status: 'Normal',
     socket_adapter: 'None',
     socket_type: 'C13',
-    state: 'On',
+    state: outlet.offWattHours === undefined ? 'On' : 'Off',
     ...normal,
     voltage: round(volts, 1),
   }

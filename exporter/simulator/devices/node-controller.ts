@@ -10,13 +10,15 @@ import {
   resource,
   root,
   type SimulatedDevice,
+  type Write,
 } from '../resources.ts'
 import { addSensors, sampledAt } from '../sensor.ts'
 import { computeNodes, type Machine, type Model, type nodeControllers } from '../system.ts'
 import type { ResetType } from '../timeline.ts'
 import type { Track } from '../track.ts'
-import { addAlarms, addCrayService, crayHeaders } from './cray.ts'
+import { addAlarms, addCrayService, crayHeaders, managerReset } from './cray.ts'
 import { cardSensors, mezzSensors, nodeSensors } from './node-sensors.ts'
+import { deepControls, type SetLimit } from './writes.ts'
 
 const allowed: readonly ResetType[] = ['On', 'ForceOff', 'Off']
 
@@ -43,6 +45,7 @@ export function nodeController(
 ): SimulatedDevice {
   const resources: Resources = new Map()
   const resets = new Map<string, Reset>()
+  const writes = new Map<string, Write>([managerReset])
   const nodes = computeNodes.filter(({ bmc }) => bmc === xname)
   const names = nodes.map(({ index }) => `Node${index}`)
   const offset = 0.061 + 0.1 * slot
@@ -53,11 +56,12 @@ export function nodeController(
   addSensors(resources, `${root}/Chassis/Mezz0`, mezzSensors(plant), offset)
   for (const machine of nodes) {
     const track = plant.timeline.track(machine.xname)
-    addNodeChassis(resources, machine, track, offset)
+    const limits = addNodeChassis(resources, machine, track, offset)
+    writes.set(`${chassisOf(machine)}/Controls.Deep`, deepControls(limits))
     addSensors(resources, chassisOf(machine), nodeSensors(plant, machine, track), offset)
     resets.set(addSystem(resources, machine, track), { xname: machine.xname, allowed })
   }
-  return { xname, kind: 'cray-controller', resources, resets, headers: crayHeaders }
+  return { xname, kind: 'cray-controller', resources, resets, writes, headers: crayHeaders }
 }
 
 function chassisOf({ index }: Machine): string {
@@ -104,7 +108,7 @@ function addNodeChassis(
   machine: Machine,
   track: Track,
   offset: Seconds,
-): void {
+): Map<string, SetLimit> {
   const path = chassisOf(machine)
   const name = `Node${machine.index}`
   addFixed(resources, path, 'Chassis.v1_5_1.Chassis', {
@@ -119,39 +123,46 @@ function addNodeChassis(
   const accelerators = Array.from({ length: machine.model.accelerators }, (_, index) => index)
   const limits = accelerators.map((index) => `Accelerator${index}PowerLimit`)
   addCollection(resources, `${path}/Controls`, 'Controls', ['NodePowerLimit', ...limits])
-  addNodeLimit(resources, path, machine, track, offset)
-  for (const index of accelerators) addAcceleratorLimit(resources, path, index)
+  return new Map([
+    addNodeLimit(resources, path, machine, track, offset),
+    ...accelerators.map((index) => addAcceleratorLimit(resources, path, index)),
+  ])
 }
 
-/** No limit is set; the idle power is what energy of shared nodes is divided by. */
+/** The idle power is what energy of shared nodes is divided by. */
 function addNodeLimit(
   resources: Resources,
   chassis: string,
   { model, idleWatts }: Machine,
   track: Track,
   offset: Seconds,
-): void {
+): [string, SetLimit] {
   const path = `${chassis}/Controls/NodePowerLimit`
   const most = model.accelerators > 0 ? 2754 : 925
+  const limit = { watts: 0, min: model.accelerators > 0 ? 764 : 350, max: most }
   const properties = {
     ControlDelaySeconds: 6,
-    ControlMode: 'Disabled',
     ControlType: 'Power',
     Id: 'NodePowerLimit',
     Name: 'Node Power Limit',
     Oem: { Hpe: limitDetails(most, idleWatts) },
     PhysicalContext: 'Chassis',
-    SetPoint: 0,
-    SettingRangeMax: most,
-    SettingRangeMin: model.accelerators > 0 ? 764 : 350,
+    SettingRangeMax: limit.max,
+    SettingRangeMin: limit.min,
     Status: { Health: 'OK' },
   }
   const fixed = resource(path, 'Control.v1_0_0.Control', properties)
   const uri = `${chassis}/Sensors/ChassisVoltageRegulator0InputPower`
   resources.set(path, (at) => {
     const watts = track.wattsAt(sampledAt(at, 1, offset)).node
-    return { ...fixed, Sensor: { DataSourceUri: uri, Reading: Math.round(watts) } }
+    const sensor = { DataSourceUri: uri, Reading: Math.round(watts) }
+    return { ...fixed, ...setPoint(limit), Sensor: sensor }
   })
+  return [path, limit]
+}
+
+function setPoint({ watts }: SetLimit): object {
+  return { ControlMode: watts === 0 ? 'Disabled' : 'Automatic', SetPoint: watts }
 }
 
 /** Numbers as text, as the controllers have them. */
@@ -165,21 +176,26 @@ function limitDetails(allocated: number, idle: number): object {
   }
 }
 
-function addAcceleratorLimit(resources: Resources, chassis: string, index: number): void {
+function addAcceleratorLimit(
+  resources: Resources,
+  chassis: string,
+  index: number,
+): [string, SetLimit] {
   const path = `${chassis}/Controls/Accelerator${index}PowerLimit`
-  addFixed(resources, path, 'Control.v1_0_0.Control', {
+  const limit = { watts: 0, min: 100, max: 560 }
+  const fixed = resource(path, 'Control.v1_0_0.Control', {
     ControlDelaySeconds: 6,
-    ControlMode: 'Disabled',
     ControlType: 'Power',
     Id: `Accelerator${index}PowerLimit`,
     Name: `Accelerator${index} Power Limit`,
     Oem: { Hpe: { LimitException: 'NoAction', PowerLimitFactor: '1.000000' } },
     PhysicalContext: 'Accelerator',
-    SetPoint: 0,
-    SettingRangeMax: 560,
-    SettingRangeMin: 100,
+    SettingRangeMax: limit.max,
+    SettingRangeMin: limit.min,
     Status: { Health: 'OK' },
   })
+  resources.set(path, () => ({ ...fixed, ...setPoint(limit) }))
+  return [path, limit]
 }
 
 /** Adds a node's system; answers the target of its reset action. */

@@ -9,7 +9,7 @@ import {
   type SimulatedDevice,
 } from '../resources.ts'
 import { addSensors, type Sensor } from '../sensor.ts'
-import { addAlarms, addCrayService, crayHeaders } from './cray.ts'
+import { addAlarms, addCrayService, crayHeaders, managerReset } from './cray.ts'
 
 const enclosure = `${root}/Chassis/Enclosure`
 
@@ -42,7 +42,9 @@ export function switchController(xname: string, index: number, plant: Plant): Si
     { id: 'LeakIndicatorSustained', severity: 'Critical' },
   ])
   addSensors(resources, enclosure, switchSensors(plant, index), 0.21 + 0.13 * index)
-  return { xname, kind: 'cray-controller', resources, resets: new Map(), headers: crayHeaders }
+  const writes = new Map([managerReset])
+  const device = { xname, kind: 'cray-controller' as const, resources, resets: new Map() }
+  return { ...device, writes, headers: crayHeaders }
 }
 
 function switchSensors(plant: Plant, index: number): Sensor[] {
