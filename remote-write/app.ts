@@ -6,9 +6,14 @@ import { createApp, finishApp } from '../exporter/service/http.ts'
 import type { Logger } from '../exporter/service/log.ts'
 import { countAnswer, countRefusal, refuseMethod } from './answer.ts'
 import { BodyReader } from './body.ts'
+import { addCapmcRoutes } from './capmc/routes.ts'
+import { addEnergyRoutes } from './energy/routes.ts'
+import { mayTellJobs } from './jobs/authorize.ts'
+import type { EdgeReader } from './jobs/edges.ts'
 import type { JobMetrics } from './jobs/metrics.ts'
 import { addJobRoutes } from './jobs/routes.ts'
 import type { WriteMetrics } from './metrics.ts'
+import { addOpenapi } from './openapi.ts'
 import { addOverviewRoutes } from './overview/route.ts'
 import { checkSchema } from './postgres/migrate.ts'
 import { writeVersion } from './protocol/headers.ts'
@@ -27,6 +32,8 @@ export interface RemoteWriteApp {
   log: Logger
   settings: RemoteWriteSettings
   storage: StorageCache
+  edges: EdgeReader
+  env: NodeJS.ProcessEnv
 }
 
 /** The record's routes: samples in, samples out, jobs. */
@@ -41,9 +48,14 @@ export function remoteWriteApp(parts: RemoteWriteApp): Express {
   addReadRoute(app, parts, bodies)
   const { maxGapSeconds } = settings.energy
   const { silenceSeconds } = settings.jobLabels
-  const jobs = { pool, metrics: parts.jobMetrics, maxGapSeconds, silenceSeconds }
+  const guard = mayTellJobs(settings.token, parts.env)
+  const { edges } = parts
+  const jobs = { pool, metrics: parts.jobMetrics, maxGapSeconds, silenceSeconds, guard, edges }
   addJobRoutes(app, { ...jobs, now: () => new Date() })
+  addEnergyRoutes(app, { pool, maxGapSeconds, now: () => new Date() })
+  addCapmcRoutes(app, { pool, maxGapSeconds, now: () => new Date() })
   addStorageRoute(app, parts.storage)
+  addOpenapi(app)
   addOverviewRoutes(app, pool)
   addPage(app)
   return finishApp(app, log)

@@ -132,8 +132,8 @@ export class FrameWriter {
       const lateBefore = this.#lateBefore()
       const { histograms, exemplars, newEntries } = batch
       const alone = histograms.length + exemplars.length + newEntries.length === 0
-      if (alone && !someBefore(batch.times(), lateBefore)) {
-        await insertFrames(client, batch.encode(rowType))
+      if (alone && oldestOf(batch.times()) >= lateBefore) {
+        await insertFrames(client, batch, rowType)
       } else await this.#writeTogether(client, batch, { rowType, lateBefore })
       failed = false
     } finally {
@@ -166,7 +166,7 @@ export class FrameWriter {
     const idOf = (entry: number) => ids.get(entry) ?? index.id(entry)
     batch.settle(idOf)
     await dropStored(client, batch, lateBefore)
-    await insertFrames(client, batch.encode(rowType))
+    await insertFrames(client, batch, rowType)
     await insertHistograms(client, batch.histograms, idOf)
     await insertExemplars(client, batch.exemplars, idOf)
     await client.query('commit')
@@ -191,23 +191,34 @@ async function frameRowType(client: PoolClient): Promise<number> {
 }
 
 /**
- * One parameter, and one statement: alone it is a transaction of its own. A row that is there
- * already as it stands, as after a retry, is only compared: that takes a fifth of a merge's time.
+ * One statement: alone it is a transaction of its own. A row that is there already as it stands, as
+ * after a retry, is only compared: that takes a fifth of a merge's time. Late rows are told to
+ * note_stretches (functions/counter_stretch.sql); where the oldest is not, they are not looked for.
  */
-async function insertFrames(client: PoolClient, rows: Buffer | undefined): Promise<void> {
+async function insertFrames(client: PoolClient, batch: Batch, rowType: number): Promise<void> {
+  const rows = batch.encode(rowType)
   if (rows === undefined) return
   await client.query({
     name: 'insert_frames',
     text: `
+      with late as (
+        insert into late_frame (frame, from_time, to_time)
+        select r.frame, min(r.time), max(r.time)
+        from unnest($1::frames[]) r
+        where $2 < statement_timestamp() - interval '5 minutes'
+          and r.time < statement_timestamp() - interval '5 minutes'
+        group by r.frame
+      )
       insert into frames as f (frame, time, v)
       select frame, time, v from unnest($1::frames[])
       on conflict (frame, time) do update set v = frames_merge(f.v, excluded.v)
       where f.v <> excluded.v and frames_merge(f.v, excluded.v) is distinct from f.v`,
-    values: [rows],
+    values: [rows, new Date(oldestOf(batch.times()))],
   })
 }
 
-function someBefore(times: Iterable<number>, limit: number): boolean {
-  for (const time of times) if (time < limit) return true
-  return false
+function oldestOf(times: Iterable<number>): number {
+  let oldest = Number.POSITIVE_INFINITY
+  for (const time of times) if (time < oldest) oldest = time
+  return oldest
 }

@@ -6,6 +6,8 @@ import { listen, registerProcessMetrics, type Service } from '../exporter/servic
 import type { Logger } from '../exporter/service/log.ts'
 import { remoteWriteApp } from './app.ts'
 import { FrameWriter } from './frames.ts'
+import { EdgeReader } from './jobs/edges.ts'
+import { followHsm } from './jobs/hsm.ts'
 import { JobLabels } from './jobs/labels.ts'
 import { registerJobMetrics } from './jobs/metrics.ts'
 import { loadTopology } from './jobs/topology.ts'
@@ -82,7 +84,14 @@ async function load({ topologyFile }: RemoteWriteSettings, pool: Pool): Promise<
 
 async function serve(
   settings: RemoteWriteSettings,
-  { log, pool, writerPool, index, partitions }: Context & Loaded & { pool: Pool; writerPool: Pool },
+  {
+    log,
+    env,
+    pool,
+    writerPool,
+    index,
+    partitions,
+  }: Context & Loaded & { pool: Pool; writerPool: Pool },
 ): Promise<Service> {
   const registry = new Registry()
   registerProcessMetrics(registry)
@@ -113,11 +122,18 @@ async function serve(
   const receive = createReceiver({ pool, index, writer, metrics, limits, jobLabels })
   const storage = new StorageCache({ pool, log, now })
   registerStorageMetrics(registry, storage)
-  const shown = { jobMetrics, registry, storage }
+  const { exporters } = settings
+  const edges = new EdgeReader({
+    ...{ pool, exporters, env, log, now },
+    nodes: jobMetrics.edgeNodes,
+  })
+  const shown = { jobMetrics, registry, storage, edges, env }
   const app = remoteWriteApp({ receive, pool, metrics, log, settings, ...shown })
   const web = await listen(app, settings.web.listenAddress)
   const upkeep = startUpkeep({ pool, partitions, registry, log, settings })
   jobLabels.start()
+  const { topologyHsm } = settings
+  const hsm = topologyHsm && followHsm({ settings: topologyHsm, pool, env, log })
   const hourly = schedule('0 * * * *', () => makePartitions(partitions, pool, log))
   return {
     url: web.url,
@@ -125,6 +141,8 @@ async function serve(
       await hourly.destroy()
       await upkeep.close()
       await web.close()
+      await edges.close()
+      await hsm?.close()
       await writer.close()
       await jobLabels.close()
       await Promise.all([pool.end(), writerPool.end()])

@@ -1,7 +1,8 @@
 import { validate } from 'node-cron'
 import { z } from 'zod'
 import type { LogSettings } from '../exporter/service/log.ts'
-import { listenAddress, seconds } from '../exporter/service/settings.ts'
+import { listenAddress, seconds, secret } from '../exporter/service/settings.ts'
+import { topologyHsmSettings } from './jobs/hsm.ts'
 import type { PostgresSettings } from './postgres/pool.ts'
 import { compileRegex } from './protocol/regex.ts'
 
@@ -48,6 +49,17 @@ export type RetentionSettings = z.output<typeof retentionSection>
 export const remoteWriteSection = z
   .strictObject({
     web: z.strictObject({ listenAddress: listenAddress.default('127.0.0.1:28011') }).prefault({}),
+    /** The bearer token of whoever tells of jobs; without it only this machine may. */
+    token: secret.optional(),
+    /** Exporters that read the nodes of a job at its start and end; each has its own devices. */
+    exporters: z
+      .array(
+        z.strictObject({
+          url: z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, '')),
+          token: secret,
+        }),
+      )
+      .default([]),
     limits: z
       .strictObject({
         bodyBytes: z
@@ -82,6 +94,8 @@ export const remoteWriteSection = z
     targetLabels: z.array(z.string()).min(1).default(['job', 'instance']),
     /** YAML or JSON list of {node, xname, cores}: which name of Slurm's is which place. */
     topologyFile: z.string().optional(),
+    /** HPE's Hardware State Manager, which knows the same; it wins over the file. */
+    topologyHsm: topologyHsmSettings.optional(),
     /** Which labels of series tell of jobs; of several names the first that a series has counts. */
     jobLabels: z
       .strictObject({

@@ -16,7 +16,8 @@ export interface Energy {
   joules_high: number | null
   /** Node-seconds with readings / node-seconds held, 0 to 1. */
   coverage_ratio: number
-  method: 'counter' | 'power' | 'mixed' | 'none'
+  /** in-band: of pm_counters, where the node's controller tells no energy. */
+  method: 'counter' | 'in-band' | 'power' | 'mixed' | 'none'
   /** Restarts and implausible steps of counters; each widens the bounds. */
   resets: number
 }

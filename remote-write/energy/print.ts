@@ -17,22 +17,31 @@ const jobEnergy = energy.extend({
 })
 
 /**
- * What remote-write at `url` answers for a job's energy, as JSON or as a table for people.
+ * What remote-write at `url` answers for a job's energy: as a table for people, as JSON, how it
+ * comes about, or each reading that it follows from.
  * @throws {Error} with remote-write's own words when it refuses, or its address when it is silent.
  */
-export async function describeJobEnergy(url: string, id: string, json: boolean): Promise<string> {
+export async function describeJobEnergy(
+  url: string,
+  id: string,
+  form: 'table' | 'json' | 'explain' | 'csv',
+): Promise<string> {
   const where = `${url.replace(/\/+$/, '')}/api/v1/jobs/${encodeURIComponent(id)}/energy`
-  const body = await answerOf(where).catch((cause: unknown) => {
+  const behind = form === 'explain' || form === 'csv'
+  const asked = behind ? `${where}/readings?format=${form}` : where
+  const text = await answerOf(asked).catch((cause: unknown) => {
     throw new Error(`remote-write at ${url}`, { cause })
   })
-  return json ? JSON.stringify(body, null, 2) : table(jobEnergy.parse(body))
+  if (behind) return text.trimEnd()
+  const body: unknown = JSON.parse(text)
+  return form === 'json' ? JSON.stringify(body, null, 2) : table(jobEnergy.parse(body))
 }
 
-async function answerOf(url: string): Promise<unknown> {
+async function answerOf(url: string): Promise<string> {
   const answer = await fetch(url, { signal: AbortSignal.timeout(30_000) })
-  const body: unknown = await answer.json()
-  if (!answer.ok) throw new Error(z.object({ detail: z.string() }).parse(body).detail)
-  return body
+  const text = await answer.text()
+  if (!answer.ok) throw new Error(z.object({ detail: z.string() }).parse(JSON.parse(text)).detail)
+  return text
 }
 
 function table(job: z.output<typeof jobEnergy>): string {

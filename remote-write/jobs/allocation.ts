@@ -12,18 +12,29 @@ export interface HeldNode {
 }
 
 /**
- * The nodes of a start event: `nodelist` is a Slurm hostlist, `cpusPerNode` Slurm's
- * SLURM_JOB_CPUS_PER_NODE for the same nodes in the same order, such as `128(x2),64`.
+ * The nodes of a run: `nodelist` is a Slurm hostlist, `cpusPerNode` Slurm's
+ * SLURM_JOB_CPUS_PER_NODE for the same nodes in the same order, such as `128(x2),64`. Where only
+ * the sum is known, `cpus`, each node is taken to have its part of it.
  * @throws {Error} naming the text that is malformed, or both counts when they differ.
  */
-export function heldNodes(nodelist: string, cpusPerNode?: string): HeldNode[] {
+export function heldNodes(nodelist: string, cpusPerNode?: string, cpus = 0): HeldNode[] {
   const names = expandNodelist(nodelist)
-  const cores = cpusPerNode === undefined ? undefined : expandCpus(cpusPerNode, names.length)
+  const cores =
+    cpusPerNode === undefined
+      ? spreadCpus(cpus, names.length)
+      : expandCpus(cpusPerNode, names.length)
   return names.map((node, i) => ({
     node,
     xname: isXname(node) ? parseXname(node).text : null,
     cores: cores?.[i] ?? null,
   }))
+}
+
+/** As even as may be; nothing when there is less than a core for each node. */
+function spreadCpus(cpus: number, nodes: number): number[] | undefined {
+  if (cpus < nodes) return undefined
+  const [each, more] = [Math.floor(cpus / nodes), cpus % nodes]
+  return Array.from({ length: nodes }, (_, i) => each + (i < more ? 1 : 0))
 }
 
 function expandCpus(text: string, nodes: number): number[] {

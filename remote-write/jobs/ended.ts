@@ -72,6 +72,7 @@ const selectEnded = `
     array(
       select r.id from job r
       where r.cluster = l.cluster and r.job_id = l.job_id
+        and r.started_at >= coalesce(l.first_started_at, r.started_at)
       order by r.started_at) as runs
   from job l
   where l.ended_at >= $1 and l.ended_at <= $2

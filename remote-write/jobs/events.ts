@@ -3,15 +3,21 @@ import { RequestError } from '../../exporter/service/request-error.ts'
 import { heldNodes } from './allocation.ts'
 import { countNodelist } from './nodelist.ts'
 
-/** Bounds of one request: its body in bytes, its events, and the nodes of all its starts. */
-export const eventLimits = { bodyBytes: 4 * 1024 * 1024, events: 5000, nodes: 200_000 }
+/** Bounds of one request: its body in bytes, its events, and the nodes of all its runs. */
+export const eventLimits = {
+  bodyBytes: 4 * 1024 * 1024,
+  events: 5000,
+  nodes: 200_000,
+  /** Of one run. */
+  steps: 10_000,
+}
 
 /** What a scheduler says happened to a job; `detail` is the rest, as it came. */
 export interface JobEvent {
   cluster: string
   job_id: number
   time: Date
-  type: 'start' | 'end'
+  type: 'start' | 'end' | 'run'
   detail: EventDetail
 }
 
@@ -42,7 +48,10 @@ const startDetail = z.object({
   account: name.optional(),
   partition: name.optional(),
   name: text.optional(),
+  qos: name.optional(),
   nodelist,
+  /** On all its nodes. */
+  cpus: number.max(2 ** 31 - 1).optional(),
   cpus_per_node: z.string().max(65_536).optional(),
   restart_count: number.max(2 ** 31 - 1).optional(),
   array_job_id: number.optional(),
@@ -57,8 +66,33 @@ const endDetail = z.object({
   exit_code: z.union([name, z.int().transform(String)], 'expected text or a number').optional(),
 })
 
+/** So that text sorts as the times do. */
+const utcTime = time.transform((at) => new Date(at).toISOString())
+const joules = z.number().min(0).max(Number.MAX_SAFE_INTEGER)
+
+const step = endDetail.extend({
+  step: name,
+  name: text.optional(),
+  started_at: utcTime,
+  ended_at: utcTime.optional(),
+  nodelist: nodelist.optional(),
+  cpus: number.max(2 ** 31 - 1).optional(),
+  scheduler_joules: joules.optional(),
+})
+export type StepDetail = z.output<typeof step>
+
+/** A whole run as a scheduler's accounting has it; `time` is its start. */
+const runDetail = startDetail.extend(endDetail.shape).extend({
+  told_at: utcTime,
+  ended_at: utcTime.optional(),
+  db_index: number.optional(),
+  suspended_seconds: number.optional(),
+  scheduler_joules: joules.optional(),
+  steps: z.array(step).max(eventLimits.steps).optional(),
+})
+
 /** All that an event may say; which of it depends on its type. */
-export type EventDetail = Partial<z.output<typeof startDetail> & z.output<typeof endDetail>>
+export type EventDetail = Partial<z.output<typeof runDetail>>
 
 const about = { cluster: name, job_id: number, time: time.transform((at) => new Date(at)) }
 
@@ -67,11 +101,12 @@ const event = z.discriminatedUnion(
   [
     startDetail.extend({ type: z.literal('start'), ...about }),
     endDetail.extend({ type: z.literal('end'), ...about }),
+    runDetail.extend({ type: z.literal('run'), ...about }),
   ],
-  'expected "start" or "end"',
+  'expected "start", "end" or "run"',
 )
 
-const eventsBody = z.object({ events: z.array(event).min(1).max(eventLimits.events) })
+export const eventsBody = z.object({ events: z.array(event).min(1).max(eventLimits.events) })
 
 /**
  * The events of a request's body. Keys we do not know are left out.
@@ -93,7 +128,7 @@ export function parseEvents(body: unknown): JobEvent[] {
 }
 
 function checkNodes(events: z.output<typeof event>[]): void {
-  const starts = events.map((event) => (event.type === 'start' ? event : undefined))
+  const starts = events.map((event) => (event.type === 'end' ? undefined : event))
   const nodes = starts.reduce((sum, start) => sum + countNodelist(start?.nodelist ?? ''), 0)
   if (nodes > eventLimits.nodes) {
     const message = `${nodes} nodes in one request, at most ${eventLimits.nodes}: send fewer events`

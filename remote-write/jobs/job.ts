@@ -68,6 +68,8 @@ const selectJobs = `
     select r.id, r.cluster, r.job_id, r.started_at
     from latest l
     join job r on r.cluster = l.cluster and r.job_id = l.job_id
+      -- Not those of an earlier job that had the same number.
+      and r.started_at >= coalesce(l.first_started_at, r.started_at)
   ),
   story as (
     select r.cluster, r.job_id, count(*)::int4 as runs, min(r.started_at) as first_started_at
@@ -142,7 +144,10 @@ export interface JobRuns {
   source: string
 }
 
-/** The jobs with this number, one for each cluster that has one; empty when nobody told of any. */
+/**
+ * The jobs with this number, one for each cluster that has one: the latest, where the number was
+ * used again. Empty when nobody told of any.
+ */
 export async function findRuns(
   pool: Pool,
   jobId: number,
@@ -153,6 +158,9 @@ export async function findRuns(
        (array_agg(j.source order by j.started_at desc))[1] as source
      from job j
      where j.job_id = $1 and ($2::text is null or j.cluster = $2)
+       and not exists (
+         select from job k
+         where k.job_id = j.job_id and k.cluster = j.cluster and k.first_started_at > j.started_at)
      group by j.cluster
      order by j.cluster`,
     [jobId, cluster ?? null],

@@ -53,6 +53,7 @@ function toRun(rows: readonly JobLabelRow[], silenceMs: number, latest: boolean)
     cluster: first?.cluster ?? '',
     job_id: first?.job_id ?? 0,
     ...run,
+    first_started_at: null,
     user_name: least(rows.map((row) => row.user_name)),
     account: least(rows.map((row) => row.account)),
     partition: least(rows.map((row) => row.partition)),

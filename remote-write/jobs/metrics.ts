@@ -19,14 +19,15 @@ export interface JobSeries {
 
 /**
  * The series that PromQL joins node power with: present while a node is a job's, so there are as
- * many as there are jobs and nodes in use. And what became of job events.
+ * many as there are jobs and nodes in use, 100,000 of each kind at most. And what became of job
+ * events.
  */
 export function registerJobMetrics(registry: Registry, pool: Pool, options: JobMetricsOptions) {
   const registers = [registry]
   const ended = new EndedJobs(pool, options)
   const gauge = gaugeOf.bind(undefined, registry, options.log)
   gauge('cray_job_info', 'Always 1, while the job runs: whose it is.', {
-    labels: ['jobid', 'user', 'account', 'partition'],
+    labels: ['jobid', 'slurm_cluster', 'user', 'account', 'partition'],
     read: () => readSeries(pool, runningJobs),
   })
   gauge('cray_job_node_info', "Always 1, while the node is the job's, whole or in part.", {
@@ -51,6 +52,12 @@ export function registerJobMetrics(registry: Registry, pool: Pool, options: JobM
       name: 'joulebridge_job_labels_ignored_total',
       help: 'Labels of series that are named as those of jobs and have values that cannot be.',
       labelNames: ['reason'],
+      registers,
+    }),
+    edgeNodes: new Counter({
+      name: 'joulebridge_job_edge_nodes_total',
+      help: 'Nodes whose counters exporters should read as a job started or ended, by the outcome.',
+      labelNames: ['outcome'],
       registers,
     }),
     requests: new Counter({
@@ -92,27 +99,34 @@ function gaugeOf(
 }
 
 const runningJobs = `
-  select json_build_object('jobid', j.job_id::text, 'user', coalesce(j.user_name, ''),
-      'account', coalesce(j.account, ''), 'partition', coalesce(j.partition, '')) as labels,
+  select json_build_object('jobid', j.job_id::text, 'slurm_cluster', j.cluster,
+      'user', coalesce(j.user_name, ''), 'account', coalesce(j.account, ''),
+      'partition', coalesce(j.partition, '')) as labels,
     1 as value
   from job j
   where j.ended_at is null
-  order by j.id`
+  order by j.id desc
+  limit $1`
 
 const runningNodes = `
   select json_build_object('jobid', j.job_id::text, 'xname', a.xname) as labels, 1 as value
   from job j
   join allocation a on a.run = j.id and a.ended_at is null
   where j.ended_at is null and a.xname is not null
-  order by j.id, a.node`
+  order by j.id desc, a.node desc
+  limit $1`
 
 const runningShares = `
   select json_build_object('jobid', j.job_id::text, 'xname', a.xname) as labels, a.share as value
   from job j
   join allocation a on a.run = j.id and a.ended_at is null
   where j.ended_at is null and a.xname is not null
-  order by j.id, a.node`
+  order by j.id desc, a.node desc
+  limit $1`
+
+/** Of each kind: whole nodes of the largest system, in shares of ten. The latest jobs count. */
+const mostSeries = 100_000
 
 async function readSeries(pool: Pool, select: string): Promise<JobSeries[]> {
-  return (await pool.query<JobSeries>(select)).rows
+  return (await pool.query<JobSeries>(select, [mostSeries])).rows.reverse()
 }

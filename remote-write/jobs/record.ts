@@ -4,7 +4,8 @@ import { heldNodes } from './allocation.ts'
 import type { EventDetail, JobEvent } from './events.ts'
 import { unnamedCluster } from './label.ts'
 import { type JobLabelRow, labelRuns } from './label-run.ts'
-import { type Run, type RunRow, runsOf } from './run.ts'
+import { firstStarts, runsOf } from './merge.ts'
+import type { Run, RunRow } from './run.ts'
 
 /**
  * Stores events and brings the runs and allocations of their jobs up to date, in one transaction.
@@ -21,11 +22,17 @@ export function recordEvents(
     // One writer at a time: batches may tell of the same jobs in any order.
     await client.query(lockJobs)
     await insertEvents(client, events)
-    const runs = byJob(await selectEvents(client, events)).flatMap(runsOf)
-    await writeEventRuns(client, runs)
+    const jobs = byJob(await selectEvents(client, events)).map(runsOf)
+    const runs = jobs.flat()
+    await writeEventRuns(client, jobs.flatMap(toRows))
     await writeLabelRuns(client, runs.flatMap(jobIdsOf), silenceSeconds)
     return selectUnmapped(client, runs)
   })
+}
+
+function toRows(runs: readonly Run[]): RunRow[] {
+  const firsts = firstStarts(runs)
+  return runs.map((run, i) => toRow(run, firsts[i] ?? run.startedAt))
 }
 
 /** The numbers under which labels may tell of the run's job. */
@@ -50,14 +57,16 @@ export async function writeLabelRuns(
   await client.query(deleteLabelRuns, [jobIds, JSON.stringify(untold)])
   if (untold.length === 0) return
   await writeRuns(client, untold)
-  await client.query(deleteSteps, [JSON.stringify(untold)])
-  await client.query(upsertSteps, [JSON.stringify(untold)])
+  await writeSteps(client, untold)
 }
 
 /** Held by whoever writes jobs, allocations or the topology, until its transaction ends. */
 export const lockJobs = `select pg_advisory_xact_lock(hashtext('joulebridge jobs'))`
 
-/** Of two reports of one event the one that says more stays: an order without ties. */
+/**
+ * Of two reports of a run the later one stays, unless only the other has an end; of two reports of
+ * a start or an end the one that says more: an order without ties.
+ */
 async function insertEvents(client: PoolClient, events: readonly JobEvent[]): Promise<void> {
   await client.query(
     `insert into job_event (cluster, job_id, time, type, detail)
@@ -65,9 +74,13 @@ async function insertEvents(client: PoolClient, events: readonly JobEvent[]): Pr
        e.cluster, e.job_id, e.time, e.type, e.detail
      from jsonb_to_recordset($1)
        as e (cluster text, job_id int8, time timestamptz, type text, detail jsonb)
-     order by e.cluster, e.job_id, e.time, e.type, e.detail desc
+     order by e.cluster, e.job_id, e.time, e.type, (e.detail ->> 'db_index')::int8 desc nulls last,
+       (e.detail ? 'ended_at') desc, e.detail ->> 'told_at' desc, e.detail desc
      on conflict (cluster, job_id, time, type) do update set detail = excluded.detail
-     where excluded.detail > job_event.detail`,
+     where (coalesce((excluded.detail ->> 'db_index')::int8, -1), excluded.detail ? 'ended_at',
+         coalesce(excluded.detail ->> 'told_at', ''), excluded.detail)
+       > (coalesce((job_event.detail ->> 'db_index')::int8, -1), job_event.detail ? 'ended_at',
+         coalesce(job_event.detail ->> 'told_at', ''), job_event.detail)`,
     [JSON.stringify(events)],
   )
 }
@@ -142,10 +155,10 @@ function byJob<T extends { cluster: string; job_id: number }>(rows: readonly T[]
   return jobs
 }
 
-async function writeEventRuns(client: PoolClient, runs: readonly Run[]): Promise<void> {
-  const rows = runs.map(toRow)
+async function writeEventRuns(client: PoolClient, rows: readonly RunRow[]): Promise<void> {
   await client.query(deleteEventRuns, [JSON.stringify(rows)])
   await writeRuns(client, rows)
+  await writeSteps(client, rows)
 }
 
 async function writeRuns(client: PoolClient, runs: readonly RunRow[]): Promise<void> {
@@ -155,22 +168,37 @@ async function writeRuns(client: PoolClient, runs: readonly RunRow[]): Promise<v
   await client.query(upsertAllocations, [rows])
 }
 
-function toRow({ cluster, job_id, startedAt, endedAt, start, end }: Run): RunRow {
-  const { nodelist = '', cpus_per_node, user, uid, ...facts } = start
+async function writeSteps(client: PoolClient, runs: readonly RunRow[]): Promise<void> {
+  const rows = JSON.stringify(runs)
+  await client.query(deleteSteps, [rows])
+  await client.query(upsertSteps, [rows])
+}
+
+function toRow({ startedAt, endedAt, start, end, ...about }: Run, firstStartedAt: Date): RunRow {
+  const { nodelist = '', cpus_per_node, cpus, user, uid, steps = [], ...facts } = start
   const stretch = { started_at: startedAt, ended_at: endedAt }
   return {
     ...facts,
     ...end,
-    cluster,
-    job_id,
+    ...about,
     ...stretch,
+    first_started_at: firstStartedAt,
     user_name: user,
     user_id: uid,
     nodelist,
     source: start.source ?? 'event',
-    nodes: heldNodes(nodelist, cpus_per_node).map((node) => ({ ...node, ...stretch })),
-    steps: [],
+    nodes: heldNodes(nodelist, cpus_per_node, cpus).map((node) => ({ ...node, ...stretch })),
+    steps: lastOfEach(steps),
   }
+}
+
+function lastOfEach(steps: NonNullable<EventDetail['steps']>) {
+  return [...new Map(steps.map((step) => [step.step, step])).values()].map((step) => {
+    const { started_at, ended_at } = step
+    return ended_at !== undefined && ended_at < started_at
+      ? { ...step, ended_at: started_at }
+      : step
+  })
 }
 
 /**
@@ -198,15 +226,18 @@ const upsertRuns = `
   insert into job (
     cluster, job_id, submitted_at, started_at, ended_at, state, exit_code, user_name, user_id,
     account, partition, name, restart_count, array_job_id, array_task_id, het_job_id,
-    het_job_offset, nodelist, source)
+    het_job_offset, nodelist, source, first_started_at, db_index, qos, suspended_seconds,
+    scheduler_joules)
   select r.cluster, r.job_id, r.submitted_at, r.started_at, r.ended_at, r.state, r.exit_code,
     r.user_name, r.user_id, r.account, r.partition, r.name, r.restart_count, r.array_job_id,
-    r.array_task_id, r.het_job_id, r.het_job_offset, r.nodelist, r.source
+    r.array_task_id, r.het_job_id, r.het_job_offset, r.nodelist, r.source, r.first_started_at,
+    r.db_index, r.qos, r.suspended_seconds, r.scheduler_joules
   from jsonb_to_recordset($1) as r (
     cluster text, job_id int8, submitted_at timestamptz, started_at timestamptz,
     ended_at timestamptz, state text, exit_code text, user_name text, user_id int8, account text,
     partition text, name text, restart_count int4, array_job_id int8, array_task_id int8,
-    het_job_id int8, het_job_offset int4, nodelist text, source text)
+    het_job_id int8, het_job_offset int4, nodelist text, source text, first_started_at timestamptz,
+    db_index int8, qos text, suspended_seconds int8, scheduler_joules float8)
   on conflict (cluster, job_id, started_at) do update set
     submitted_at = excluded.submitted_at, ended_at = excluded.ended_at, state = excluded.state,
     exit_code = excluded.exit_code, user_name = excluded.user_name, user_id = excluded.user_id,
@@ -214,7 +245,9 @@ const upsertRuns = `
     restart_count = excluded.restart_count, array_job_id = excluded.array_job_id,
     array_task_id = excluded.array_task_id, het_job_id = excluded.het_job_id,
     het_job_offset = excluded.het_job_offset, nodelist = excluded.nodelist,
-    source = excluded.source`
+    source = excluded.source, first_started_at = excluded.first_started_at,
+    db_index = excluded.db_index, qos = excluded.qos,
+    suspended_seconds = excluded.suspended_seconds, scheduler_joules = excluded.scheduler_joules`
 
 const deleteAllocations = `
   with held as (
@@ -268,15 +301,21 @@ const deleteSteps = `
     and not exists (select from told u where u.run = s.run and u.step = s.step)`
 
 const upsertSteps = `
-  insert into job_step (run, step, started_at, ended_at, source)
-  select j.id, s.step, s.started_at, s.ended_at, j.source
+  insert into job_step (run, step, started_at, ended_at, source, name, state, exit_code, nodelist,
+    cpus, scheduler_joules)
+  select j.id, s.step, s.started_at, s.ended_at, j.source, s.name, s.state, s.exit_code, s.nodelist,
+    s.cpus, s.scheduler_joules
   from jsonb_to_recordset($1)
     as r (cluster text, job_id int8, started_at timestamptz, steps jsonb)
   join job j on (r.cluster, r.job_id, r.started_at) = (j.cluster, j.job_id, j.started_at)
-  cross join lateral jsonb_to_recordset(r.steps)
-    as s (step text, started_at timestamptz, ended_at timestamptz)
-  on conflict (run, step) do update
-    set started_at = excluded.started_at, ended_at = excluded.ended_at, source = excluded.source`
+  cross join lateral jsonb_to_recordset(r.steps) as s (
+    step text, started_at timestamptz, ended_at timestamptz, name text, state text, exit_code text,
+    nodelist text, cpus int4, scheduler_joules float8)
+  on conflict (run, step) do update set
+    started_at = excluded.started_at, ended_at = excluded.ended_at, source = excluded.source,
+    name = excluded.name, state = excluded.state, exit_code = excluded.exit_code,
+    nodelist = excluded.nodelist, cpus = excluded.cpus,
+    scheduler_joules = excluded.scheduler_joules`
 
 async function selectUnmapped(client: PoolClient, runs: readonly Run[]): Promise<string[]> {
   const { rows } = await client.query<{ node: string }>(

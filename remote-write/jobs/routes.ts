@@ -1,29 +1,36 @@
-import express, { type Express, type Request, type Response } from 'express'
+import express, { type Express, type Request, type RequestHandler, type Response } from 'express'
 import type { Pool } from 'pg'
 import { z } from 'zod'
 import { RequestError } from '../../exporter/service/request-error.ts'
 import { type EnergyOptions, jobEnergy } from '../energy/energy.ts'
 import { databaseError } from '../postgres/sqlstate.ts'
-import { eventLimits, parseEvents } from './events.ts'
+import type { EdgeReader } from './edges.ts'
+import { eventLimits, type JobEvent, parseEvents } from './events.ts'
 import { findRuns, type JobFilter, listJobs } from './job.ts'
 import type { JobMetrics } from './metrics.ts'
 import { recordEvents } from './record.ts'
+import { addJobcompRoute } from './slurm/route.ts'
 
 export interface JobRoutes {
   pool: Pool
   metrics: JobMetrics
   maxGapSeconds: number
   silenceSeconds: number
+  /** Who may tell of jobs. */
+  guard: RequestHandler
+  edges: EdgeReader
   now: () => Date
 }
 
 /** Adds `/api/v1/jobs`: what schedulers tell, which jobs there are, and their energy. */
 export function addJobRoutes(app: Express, routes: JobRoutes): void {
-  const { pool } = routes
+  const { pool, guard } = routes
+  const guards = [countAnswers(routes), guard]
   const readJson = express.json({ limit: eventLimits.bodyBytes })
-  app.post('/api/v1/jobs/events', countAnswers(routes), readJson, (request, response) =>
-    takeEvents(request, response, routes),
+  app.post('/api/v1/jobs/events', ...guards, readJson, (request, response) =>
+    answerEvents(request, response, routes),
   )
+  addJobcompRoute(app, { pool, guards, take: (events) => takeEvents(events, routes) })
   app.get('/api/v1/jobs', async (request, response) => {
     const filter = parse(jobFilter, request.query)
     response.send({ jobs: await query(listJobs(pool, filter, energyOptions(routes))) })
@@ -42,15 +49,23 @@ export function addJobRoutes(app: Express, routes: JobRoutes): void {
 }
 
 /** 200 when all events are stored; else none is, and the sender may send all of them again. */
-async function takeEvents(request: Request, response: Response, routes: JobRoutes) {
-  const { pool, metrics, silenceSeconds } = routes
+async function answerEvents(request: Request, response: Response, routes: JobRoutes) {
   if (!request.is('application/json')) {
     throw new RequestError(415, 'content_type', 'expected Content-Type application/json')
   }
   const events = parseEvents(request.body)
+  const unmapped = await takeEvents(events, routes)
+  response.send({ accepted: events.length, unmapped_nodes: unmapped })
+}
+
+async function takeEvents(events: readonly JobEvent[], routes: JobRoutes): Promise<string[]> {
+  const { pool, metrics, edges, silenceSeconds } = routes
+  if (events.length === 0) return []
   const unmapped = await query(recordEvents(pool, events, silenceSeconds))
   metrics.accepted.inc(events.length)
-  response.send({ accepted: events.length, unmapped_nodes: unmapped })
+  // The exporter is asked at once, but the scheduler does not wait for it.
+  void edges.eventsTold(events)
+  return unmapped
 }
 
 function countAnswers({ metrics }: JobRoutes) {

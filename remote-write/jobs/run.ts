@@ -1,5 +1,5 @@
 import type { HeldNode } from './allocation.ts'
-import type { EventDetail, JobEvent } from './events.ts'
+import type { EventDetail, JobEvent, StepDetail } from './events.ts'
 
 /** One run of a job: from when it got its nodes until it gave them back. */
 export interface Run {
@@ -12,8 +12,11 @@ export interface Run {
   end: EventDetail
 }
 
+/** Facts of a run that have other names, types or places in the tables. */
+type Kept = 'user' | 'uid' | 'account' | 'partition' | 'ended_at' | 'steps'
+
 /** A run as the tables keep it; what is absent or null is not known. */
-export interface RunRow extends Omit<EventDetail, 'user' | 'uid' | 'account' | 'partition'> {
+export interface RunRow extends Omit<EventDetail, Kept> {
   cluster: string
   job_id: number
   started_at: Date
@@ -25,21 +28,29 @@ export interface RunRow extends Omit<EventDetail, 'user' | 'uid' | 'account' | '
   nodelist: string
   source: string
   nodes: (HeldNode & { started_at: Date; ended_at: Date | null })[]
-  steps: { step: string; started_at: Date; ended_at: Date | null }[]
+  /** Start of the first run of the same job; a number may be used again for another job. */
+  first_started_at: Date | null
+  steps: (Stretch | StepDetail)[]
+}
+
+interface Stretch {
+  step: string
+  started_at: Date
+  ended_at: Date | null
 }
 
 /** Two starts of a job that are closer than this are one run, told by two sources. */
-const sameRunMs = 30_000
+export const sameRunMs = 30_000
 
 /**
- * The runs that follow from all events of one job, whatever their order. An end closes the open
- * run; a start closes it too, at its own time. An end without an open run says nothing new: it was
- * told twice, or its start has not arrived.
+ * The runs that follow from all starts and ends of one job, whatever their order. An end closes the
+ * open run; a start closes it too, at its own time. An end without an open run was told twice, and
+ * may say more, or its start has not arrived.
  *
  * Times are ordered by the whole second, which is all that Slurm's own have: within a second an
  * end belongs to the run that was open before, else to the one that starts.
  */
-export function runsOf(events: readonly JobEvent[]): Run[] {
+export function runsOfEdges(events: readonly JobEvent[]): Run[] {
   const runs: Run[] = []
   for (const second of bySecond(events)) {
     const starts = second.filter(({ type }) => type === 'start')
@@ -66,6 +77,7 @@ function apply(runs: Run[], { type, cluster, job_id, time, detail }: JobEvent): 
   const open = runs.at(-1)?.endedAt === null ? runs.at(-1) : undefined
   if (type === 'end') {
     if (open) close(open, time, detail)
+    else addToEnd(runs.at(-1), time, detail)
   } else if (open && isSameRun(open, time, detail)) {
     open.start = { ...detail, ...open.start }
   } else {
@@ -78,6 +90,13 @@ function apply(runs: Run[], { type, cluster, job_id, time, detail }: JobEvent): 
 /** Where one source tells fractions of a second and another does not, runs may not overlap. */
 function clip(run: Run | undefined, nextStart: Date): void {
   if (run?.endedAt && run.endedAt > nextStart) run.endedAt = nextStart
+}
+
+/** Hooks see a job's end by their own clock, and not its state. */
+function addToEnd(run: Run | undefined, time: Date, detail: EventDetail): void {
+  if (run?.endedAt && time.getTime() - run.endedAt.getTime() < sameRunMs) {
+    run.end = { ...detail, ...run.end }
+  }
 }
 
 function close(run: Run, time: Date, detail: EventDetail): void {

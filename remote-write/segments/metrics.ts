@@ -26,12 +26,13 @@ export function registerUpkeepMetrics(registry: Registry) {
     }),
     compaction: registerRuns(registry, 'compaction'),
     retention: registerRuns(registry, 'retention'),
+    stretches: registerRuns(registry, 'stretches'),
   }
 }
 
 export type RunMetrics = ReturnType<typeof registerRuns>
 
-function registerRuns(registry: Registry, kind: 'compaction' | 'retention') {
+function registerRuns(registry: Registry, kind: 'compaction' | 'retention' | 'stretches') {
   const registers = [registry]
   return {
     lastSuccess: new Gauge({

@@ -16,7 +16,10 @@ export interface UpkeepOptions {
   settings: Pick<RemoteWriteSettings, 'compaction' | 'retention'>
 }
 
-/** Compacts and lets go by the clock. `close` resolves when what runs has ended, soon. */
+/**
+ * Compacts, lets go and notes what counters did by the clock. `close` resolves when what runs has
+ * ended, soon.
+ */
 export function startUpkeep(options: UpkeepOptions): { close(): Promise<void> } {
   const { settings, registry, log } = options
   const metrics = registerUpkeepMetrics(registry)
@@ -29,21 +32,28 @@ export function startUpkeep(options: UpkeepOptions): { close(): Promise<void> } 
     { name: 'retention', metrics: metrics.retention, log },
     retention(options, metrics, signal),
   )
+  const note = oneAtATime({ name: 'stretches', metrics: metrics.stretches, log }, () =>
+    noteStretches(options, metrics),
+  )
   const tasks = [
     schedule(settings.compaction.schedule, compact.run),
     schedule(retentionSchedule, retain.run),
+    schedule(stretchesSchedule, note.run),
   ]
   return {
     async close() {
       stop.abort()
       for (const task of tasks) await task.destroy()
-      await Promise.all([compact.ended(), retain.ended()])
+      await Promise.all([compact.ended(), retain.ended(), note.ended()])
     },
   }
 }
 
 /** Hourly, apart from the full hour, when partitions are made. */
 const retentionSchedule = '30 * * * *'
+
+/** The energy of a job reads all samples that are younger than the last run by ten minutes. */
+const stretchesSchedule = '*/5 * * * *'
 
 type Metrics = ReturnType<typeof registerUpkeepMetrics>
 
@@ -87,6 +97,19 @@ function retention(
       partitions_in_use: partitionsInUse,
     }
   }
+}
+
+async function noteStretches(
+  { pool }: UpkeepOptions,
+  metrics: Metrics,
+): Promise<Record<string, number> | undefined> {
+  const { rows } = await pool.query<{ counters: number | null }>(
+    'select note_stretches(now()) as counters',
+  )
+  const counters = rows[0]?.counters ?? null
+  if (counters === null) return undefined
+  metrics.stretches.lastSuccess.setToCurrentTime()
+  return { counters }
 }
 
 interface Named {

@@ -42,11 +42,12 @@ export function meteredEnergy(
   const covered = steps.filter(({ from, to }) => to - from <= maxGap)
   const grain = readings.every(({ value }) => Number.isInteger(value)) ? 1 : 0
   const bounded = (readings[0]?.at ?? span.to) <= span.from && (readings.at(-1)?.at ?? 0) >= span.to
+  const slack = grain + clockBound(samples, all, steps)
   const high =
-    sumOf(steps, ({ rise }) => rise) + grain + lostBound(steps, seen(all, readings, span))
+    sumOf(steps, ({ rise }) => rise) + slack + lostBound(steps, seen(all, readings, span))
   return {
     joules: sumOf(steps, (step) => rose(step, span.to, all) - rose(step, span.from, all)),
-    low: Math.max(0, sumOf(whole, ({ rise }) => rise) - grain),
+    low: Math.max(0, sumOf(whole, ({ rise }) => rise) - slack),
     high: bounded && !Number.isNaN(high) ? high : Number.POSITIVE_INFINITY,
     metered: sumOf(steps, (step) => insideOf(step, span)),
     covered: sumOf(covered, (step) => insideOf(step, span)),
@@ -90,6 +91,16 @@ function rose(step: Step, at: number, all: readonly Step[]): number {
   const jump = step.from + (step.rise - second * (step.to - step.from)) / (first - second)
   if (!(jump >= step.from && jump <= step.to)) return even
   return first * (Math.min(at, jump) - step.from) + second * Math.max(0, at - jump)
+}
+
+/** A clock may be 1 s off: twice the highest power of the steps around each edge. */
+function clockBound(samples: readonly Sample[], all: readonly Step[], steps: readonly Step[]) {
+  if (samples.every(({ clock }) => clock === undefined)) return 0
+  return sumOf([steps[0], steps.at(-1)], (edge) => {
+    const at = edge ? all.indexOf(edge) : 0
+    const near = all.slice(Math.max(0, at - 1), at + 2).filter(({ reset }) => !reset)
+    return 2 * Math.max(0, ...near.map(wattsOf))
+  })
 }
 
 /** What the steps with resets may hold beyond what they count; NaN: nobody knows. */

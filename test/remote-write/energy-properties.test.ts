@@ -69,6 +69,11 @@ function scrape(pieces: Profile, how: Scraping, seconds: number): Sample[] {
   })
 }
 
+/** Until when it is noted where counters rose without an event. */
+const noted = fc
+  .array(fc.integer({ min: 700, max: 3600 }), { maxLength: 3 })
+  .map((times) => times.toSorted((a, b) => a - b))
+
 const span = fc
   .tuple(fc.integer({ min: 30, max: 3400 }), fc.integer({ min: 1, max: 1800 }))
   .map(([from, length]) => ({ from: t0 + from, to: t0 + Math.min(from + length, 3500) }))
@@ -115,6 +120,11 @@ describe('the energy of any job', function anyJob() {
     return await getJson<EnergyAnswer>(service, `/api/v1/jobs/${id}/energy`)
   }
 
+  /** As the service does every five minutes. */
+  async function noteUntil(seconds: number): Promise<void> {
+    await pool.query('select note_stretches($1)', [iso(t0 + seconds + 600)])
+  }
+
   function events(id: number, { from, to }: { from: number; to: number }, more: object) {
     const about = { cluster: 'c', job_id: id }
     return [
@@ -125,12 +135,14 @@ describe('the energy of any job', function anyJob() {
 
   it('is what the plain model says, live and compacted, the truth within its bounds', async () => {
     const property = fc.asyncProperty(
-      fc.record({ profile, scraping, span, spread: fc.boolean(), layout: layouts }),
-      async ({ profile, scraping, span, spread, layout }) => {
+      fc.record({ profile, scraping, span, spread: fc.boolean(), layout: layouts, noted }),
+      async ({ profile, scraping, span, spread, layout, noted }) => {
         const samples = scrape(profile, scraping, 3600)
         const nodelist = await storeNode(samples, spread)
         await postEvents(service, events(++job, span, { nodelist }))
         const energy = await energyOf(job)
+        for (const seconds of noted) await noteUntil(seconds)
+        sameEnergy(await energyOf(job), energy)
         await moveTo(pool, layout)
         sameEnergy(await energyOf(job), energy)
         const model = meteredEnergy(samples, span, 300)

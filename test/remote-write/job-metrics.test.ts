@@ -50,8 +50,8 @@ describe("the series of jobs in remote-write's /metrics", () => {
 
   it('tell whose the running jobs are', async () => {
     assert.deepEqual(await shown('cray_job_info'), [
-      'cray_job_info{jobid="4",user="alice",account="a",partition="p"} 1',
-      'cray_job_info{jobid="5",user="alice",account="a",partition="p"} 1',
+      'cray_job_info{jobid="4",slurm_cluster="c",user="alice",account="a",partition="p"} 1',
+      'cray_job_info{jobid="5",slurm_cluster="c",user="alice",account="a",partition="p"} 1',
     ])
   })
 

@@ -32,20 +32,23 @@ comment on function idle_watts is
   'What a node draws without load, by the latest cray_node_idle_power_watts within the day before '
   'asked_time; 0 where there is none.';
 
-create or replace function job_energy(runs int8[], as_of timestamptz, max_gap_seconds float8)
+create or replace function job_piece(
+  runs int8[], as_of timestamptz, max_gap_seconds float8, since timestamptz default null)
 returns table (
-  cluster text, job_id int8, whole bool, node text, xname text,
-  joules float8, joules_low float8, joules_high float8, coverage_ratio float8,
-  nodes_expected int4, nodes_with_data int4, method text, resets int4)
+  run int8, node text, xname text, from_time timestamptz, to_time timestamptz, cores int4,
+  cores_held float8, node_cores float8, idle_joules float8, node_joules float8, joules float8,
+  joules_low float8, joules_high float8, seconds float8, covered_seconds float8, method text,
+  resets int4, frames int4[], positions int2[], clock_frames int4[], clock_positions int2[])
 language plpgsql stable parallel safe
 set plan_cache_mode = force_generic_plan
 set jit = off
 as $$
+#variable_conflict use_column
 begin
   return query
   with held as (
     select a.run, a.node, a.xname, coalesce(a.cores, a.node_cores, 1) as cores,
-      a.started_at, least(a.ended_at, as_of) as ended_at
+      greatest(a.started_at, since) as started_at, least(a.ended_at, as_of) as ended_at
     from allocation a
     where a.run = any (runs)
   ),
@@ -98,18 +101,38 @@ begin
       max_gap_seconds) e
     join place p on p.nth = e.nth
     join holding h on h.nth = e.nth
-  ),
-  borne as (
-    select h.run, h.node, h.xname, m.covered_seconds, m.method, m.resets,
-      job_share(m.joules, m.idle_joules, h.cores, m.cores_held, m.node_cores) as joules,
-      job_share(m.joules_low, m.idle_joules, h.cores, m.cores_held, m.node_cores) as joules_low,
-      job_share(m.joules_high, m.idle_joules, h.cores, m.cores_held, m.node_cores) as joules_high,
-      date_part('epoch', p.to_time) - date_part('epoch', p.from_time) as seconds
-    from held h
-    left join piece p on p.run = h.run and p.node = h.node and p.started_at = h.started_at
-    left join metered m
-      on m.xname = p.xname and m.from_time = p.from_time and m.to_time = p.to_time
   )
+  select h.run, h.node, h.xname, p.from_time, p.to_time, h.cores, m.cores_held, m.node_cores,
+    m.idle_joules, m.joules,
+    job_share(m.joules, m.idle_joules, h.cores, m.cores_held, m.node_cores),
+    job_share(m.joules_low, m.idle_joules, h.cores, m.cores_held, m.node_cores),
+    job_share(m.joules_high, m.idle_joules, h.cores, m.cores_held, m.node_cores),
+    date_part('epoch', p.to_time) - date_part('epoch', p.from_time), m.covered_seconds, m.method,
+    m.resets, m.frames, m.positions, m.clock_frames, m.clock_positions
+  from held h
+  left join piece p on p.run = h.run and p.node = h.node and p.started_at = h.started_at
+  left join metered m
+    on m.xname = p.xname and m.from_time = p.from_time and m.to_time = p.to_time;
+end
+$$;
+comment on function job_piece is
+  'The time of runs (job.id) on nodes from since (null: their start) until as_of, in pieces at '
+  'the starts and ends of all runs there, with what the node drew in each, node_joules, and what '
+  'the run bears of it, joules. idle_joules is the node''s floor; it is 0 where the run holds all '
+  'of the node alone. The arrays name the meter, as node_meter() does. Nulls are what was not '
+  'measured.';
+
+create or replace function job_energy(runs int8[], as_of timestamptz, max_gap_seconds float8)
+returns table (
+  cluster text, job_id int8, whole bool, node text, xname text,
+  joules float8, joules_low float8, joules_high float8, coverage_ratio float8,
+  nodes_expected int4, nodes_with_data int4, method text, resets int4)
+language plpgsql stable parallel safe
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+begin
+  return query
   select j.cluster, j.job_id, grouping(b.node) = 1, b.node, b.xname,
     sum(b.joules), sum(b.joules_low),
     case when count(b.joules_high) = count(*) then sum(b.joules_high) end,
@@ -122,7 +145,7 @@ begin
       'none'),
     coalesce(sum(b.resets), 0)::int4
   from job j
-  left join borne b on b.run = j.id
+  left join job_piece(runs, as_of, max_gap_seconds) b on b.run = j.id
   where j.id = any (runs)
   group by grouping sets ((j.cluster, j.job_id), (j.cluster, j.job_id, b.node, b.xname))
   having grouping(b.node) = 1 or b.node is not null;
@@ -132,5 +155,96 @@ comment on function job_energy is
   'Energy of jobs, by which the given runs (job.id) are summed, in joules: one row for the whole '
   'job and one for each of its nodes. A run that has not ended counts until as_of. Nulls are what '
   'was not measured: joules and joules_low leave such nodes out, joules_high is null then. '
-  'coverage_ratio: node-seconds with readings / node-seconds held. method: counter, power, mixed '
-  'or none.';
+  'coverage_ratio: node-seconds with readings / node-seconds held. method: counter, in-band, '
+  'power, mixed or none.';
+
+create or replace function step_energy(runs int8[], as_of timestamptz, max_gap_seconds float8)
+returns table (
+  run int8, step text, started_at timestamptz, ended_at timestamptz,
+  joules float8, joules_low float8, joules_high float8, coverage_ratio float8,
+  nodes_expected int4, nodes_with_data int4, resets int4)
+language plpgsql stable parallel safe
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+#variable_conflict use_column
+begin
+  return query
+  select s.run, s.step, s.started_at, s.ended_at, sum(p.joules), sum(p.joules_low),
+    case when count(p.joules_high) = count(*) then sum(p.joules_high) end,
+    coalesce(sum(p.covered_seconds) / nullif(sum(p.seconds), 0), 0),
+    count(distinct p.node)::int4,
+    (count(distinct p.node) filter (where p.joules is not null))::int4,
+    coalesce(sum(p.resets), 0)::int4
+  from job_step s
+  cross join lateral job_piece(
+    array[s.run], least(s.ended_at, as_of), max_gap_seconds, s.started_at) p
+  where s.run = any (runs) and p.from_time is not null
+  group by s.run, s.step, s.started_at, s.ended_at
+  order by s.started_at, s.step;
+end
+$$;
+comment on function step_energy is
+  'What the run bears of its nodes'' energy while each of its steps ran (job_step), as '
+  'job_energy() has it: all of the run''s nodes, so that steps at the same time have the same '
+  'joules each.';
+
+create or replace function edge_step(
+  at float8[], c float8[], edge float8, out nth int4, out part float8)
+language plpgsql immutable parallel safe
+as $$
+declare
+  near bool;
+  i int4 := width_bucket(edge, at) + 1;
+begin
+  if i < 2 or i > cardinality(at) then
+    return;
+  end if;
+  nth := i;
+  near := at[i] - at[i - 2] <= 300 and at[i + 1] - at[i - 1] <= 300;
+  part := part_before(edge, at[i - 1], at[i], counter_watts(c[i - 1], c[i], at[i] - at[i - 1]),
+    case when near and c[i] > c[i - 1]
+      then counter_watts(c[i - 2], c[i - 1], at[i - 1] - at[i - 2]) end,
+    counter_watts(c[i], c[i + 1], at[i + 1] - at[i]));
+end
+$$;
+comment on function edge_step is
+  'The step between readings of a counter that an instant cuts: the number, from 1, of the '
+  'reading after it, and which part of the step''s rise counter_energy() has before the instant. '
+  'Null where no reading lies on either side.';
+
+create or replace function job_readings(
+  runs int8[], as_of timestamptz, max_gap_seconds float8)
+returns table (
+  run int8, node text, xname text, from_time timestamptz, to_time timestamptz, cores int4,
+  cores_held float8, node_cores float8, idle_joules float8, node_joules float8, joules float8,
+  joules_low float8, joules_high float8, covered_seconds float8, method text, resets int4,
+  times float8[], readings float8[], start_nth int4, start_part float8, end_nth int4,
+  end_part float8)
+language plpgsql stable parallel safe
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+#variable_conflict use_column
+begin
+  return query
+  select p.run, p.node, p.xname, p.from_time, p.to_time, p.cores, p.cores_held, p.node_cores,
+    p.idle_joules, p.node_joules, p.joules, p.joules_low, p.joules_high, p.covered_seconds,
+    p.method, p.resets, m.at, m.value, b.nth, b.part, e.nth, e.part
+  from job_piece(runs, as_of, max_gap_seconds) p
+  left join lateral meter_readings(
+    p.frames, p.positions, p.clock_frames, p.clock_positions, p.from_time, p.to_time) m
+    on p.method is not null
+  left join lateral edge_step(m.at, m.value, date_part('epoch', p.from_time)) b
+    on p.method in ('counter', 'in-band')
+  left join lateral edge_step(m.at, m.value, date_part('epoch', p.to_time)) e
+    on p.method in ('counter', 'in-band')
+  where p.from_time is not null
+  order by p.node, p.from_time, p.run;
+end
+$$;
+comment on function job_readings is
+  'The pieces of runs as in job_piece(), each with all readings that it follows from, by the '
+  'device''s clock, in Unix time: joules of a counter, watts where method is power; and for '
+  'counters how each edge cuts its step, as in edge_step(). Whoever doubts a job''s energy has '
+  'here what it takes to reckon it anew.';

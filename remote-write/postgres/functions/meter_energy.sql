@@ -3,21 +3,30 @@ drop function if exists part_before(float8, float8, float8, float8, float8);
 create or replace function part_before(
   at float8, t0 float8, t1 float8, watts float8, watts_before float8, watts_after float8)
 returns float8
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 as $$
-  select case when at >= t1 then 1 when at <= t0 then 0
-    -- The jump lies where these three say: after jump.part of the step.
-    when jump.part between 0 and 1
-      then (watts_before * least(cut.part, jump.part)
-        + watts_after * greatest(cut.part - jump.part, 0)) / watts
-    else cut.part end
-  from (select (at - t0) / (t1 - t0)) as cut (part),
-    (select (watts - watts_after) / nullif(watts_before - watts_after, 0)) as jump (part)
+declare
+  cut float8;
+  jump float8;
+begin
+  if at >= t1 then
+    return 1;
+  elsif at <= t0 then
+    return 0;
+  end if;
+  cut := (at - t0) / (t1 - t0);
+  jump := (watts - watts_after) / nullif(watts_before - watts_after, 0);
+  -- The jump lies where these three say: after this part of the step.
+  if jump between 0 and 1 then
+    return (watts_before * least(cut, jump) + watts_after * greatest(cut - jump, 0)) / watts;
+  end if;
+  return cut;
+end
 $$;
 comment on function part_before is
   'Which part, 0 to 1, of the energy of a step from t0 to t1 was drawn before the instant at: '
-  'watts is the mean power of the step. Where it lies between the power before and after the step, '
-  'power jumped once from the one to the other; else, or where these are null, it was even.';
+  'watts is the mean power of the step. Where it lies between the power before and after the '
+  'step, power jumped once from the one to the other; else, or where these are null, it was even.';
 
 create or replace function counter_rise(c0 float8, c1 float8, seconds float8) returns float8
 language sql immutable parallel safe
@@ -35,17 +44,23 @@ as $$
   select case when c1 >= c0 and c1 - c0 <= 100000 * seconds then (c1 - c0) / seconds end
 $$;
 comment on function counter_watts is
-  'Mean power of a step of an energy counter; null where it is a reset: it fell, or rose more than '
-  '100 kW could make.';
+  'Mean power of a step of an energy counter; null where it is a reset: it fell, or rose more '
+  'than 100 kW could make.';
+
+drop function if exists counter_energy(
+  int4[], int2[], int4[], int2[], timestamptz, timestamptz, float8);
 
 create or replace function counter_energy(
   frames int4[], positions int2[], clock_frames int4[], clock_positions int2[],
-  from_time timestamptz, to_time timestamptz, max_gap_seconds float8)
+  from_time timestamptz, to_time timestamptz, max_gap_seconds float8,
+  every_sample bool default false)
 returns table (
   joules float8, joules_low float8, joules_high float8, metered_seconds float8,
   covered_seconds float8, resets int4)
 language plpgsql stable parallel safe
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   from_at constant float8 := date_part('epoch', from_time);
@@ -56,6 +71,10 @@ declare
   -- The step i leads from reading i - 1 to reading i. These are the first and last that matter.
   first int4;
   last int4;
+  hole_at float8;
+  is_whole bool;
+  has_parts bool;
+  is_clocked bool;
   plain float8;
   rise float8;
   watts float8;
@@ -67,8 +86,16 @@ declare
   reset_seconds float8 := 0;
   reset_joules float8 := 0;
 begin
-  select r.at, r.value into at, c
-  from meter_readings(frames, positions, clock_frames, clock_positions, from_time, to_time) r;
+  if not every_sample then
+    select r.at, r.value, r.hole_at, r.is_whole, clock_frames[1] is not null
+    into at, c, hole_at, is_whole, is_clocked
+    from edge_readings(
+      frames, positions, clock_frames, clock_positions, from_time, to_time, max_gap_seconds) r;
+  end if;
+  if at is null then
+    select r.at, r.value, r.is_clocked into at, c, is_clocked
+    from meter_readings(frames, positions, clock_frames, clock_positions, from_time, to_time) r;
+  end if;
   n := coalesce(cardinality(at), 0);
   first := greatest(width_bucket(from_at, at) + 1, 2);
   last := width_bucket(to_at, at);
@@ -87,7 +114,7 @@ begin
   plain := c[last] - c[first - 1];
   for i in first .. last loop
     continue when c[i] >= c[i - 1] and c[i] - c[i - 1] <= 100000 * (at[i] - at[i - 1])
-      and at[i] - at[i - 1] <= max_gap_seconds and i > first and i < last;
+      and (at[i] - at[i - 1] <= max_gap_seconds or at[i - 1] = hole_at) and i > first and i < last;
     plain := plain - (c[i] - c[i - 1]);
     rise := counter_rise(c[i - 1], c[i], at[i] - at[i - 1]);
     watts := counter_watts(c[i - 1], c[i], at[i] - at[i - 1]);
@@ -110,13 +137,35 @@ begin
       reset_joules := reset_joules + rise;
     end if;
   end loop;
+  has_parts := exists (
+    select from unnest(c[greatest(first - 2, 1):last + 1]) u where u <> floor(u));
+  -- The bounds then depend on readings that were not looked at.
+  if hole_at is not null and (resets > 0 or not is_whole and not has_parts) then
+    return query select e.* from counter_energy(
+      frames, positions, clock_frames, clock_positions, from_time, to_time, max_gap_seconds,
+      true) e;
+    return;
+  end if;
   joules := joules + plain;
   -- A counter of whole joules may be one off at either end.
   joules_low := joules_low + plain;
   high := high + plain;
-  if not exists (select from unnest(c[2:]) u where u <> floor(u)) then
+  if not has_parts then
     joules_low := joules_low - 1;
     high := high + 1;
+  end if;
+  -- The device's clock may be a second off, and power twice its mean then.
+  if is_clocked then
+    rise := 0;
+    foreach n in array array[first, last] loop
+      rise := rise + coalesce(2 * greatest(
+        counter_watts(c[n - 2], c[n - 1], at[n - 1] - at[n - 2]),
+        counter_watts(c[n - 1], c[n], at[n] - at[n - 1]),
+        counter_watts(c[n], c[n + 1], at[n + 1] - at[n])), 0);
+    end loop;
+    n := cardinality(at);
+    joules_low := joules_low - rise;
+    high := high + rise;
   end if;
   joules_low := greatest(joules_low, 0);
   if resets > 0 then
@@ -132,12 +181,14 @@ comment on function counter_energy is
   'Energy of one meter in [from_time, to_time) from its energy counter; no row without two '
   'readings around some part of it. The step between two readings that an edge cuts is divided as '
   'if power jumped once within it, from that of the step before to that of the step after, where '
-  'these lie within 300 s and its own mean lies between them, else evenly. A fall is a restart from zero: the new value counts. A '
-  'rise that 100 kW could not make counts nothing. Both are resets. Only the part between the '
-  'first and the last reading is metered; a longer gap than max_gap_seconds counts by its readings '
-  'but is not covered. joules_low leaves out the steps that an edge cuts, joules_high has them '
-  'whole, and for the steps with resets twice the highest power seen; null: a reading beyond an '
-  'edge is missing. Counters of whole joules widen both by 1 J.';
+  'these lie within 300 s and its own mean lies between them, else evenly. A fall is a restart '
+  'from zero: the new value counts. A rise that 100 kW could not make counts nothing. Both are '
+  'resets. Only the part between the first and the last reading is metered; a longer gap than '
+  'max_gap_seconds counts by its readings but is not covered. joules_low leaves out the steps '
+  'that an edge cuts, joules_high has them whole, and for the steps with resets twice the highest '
+  'power seen; null: a reading beyond an edge is missing. Counters of whole joules widen both by '
+  '1 J. Where counter_stretch knows that nothing happened between the edges, it reads but the '
+  'samples around them, with the same result; every_sample: it reads all.';
 
 create or replace function power_energy(
   frames int4[], positions int2[], clock_frames int4[], clock_positions int2[],

@@ -1,8 +1,12 @@
+-- It returned less.
+drop function if exists node_energy(text[], timestamptz[], timestamptz[], float8);
+
 create or replace function node_energy(
   xnames text[], from_times timestamptz[], to_times timestamptz[], max_gap_seconds float8)
 returns table (
   nth int8, joules float8, joules_low float8, joules_high float8, metered_seconds float8,
-  covered_seconds float8, method text, resets int4)
+  covered_seconds float8, method text, resets int4,
+  frames int4[], positions int2[], clock_frames int4[], clock_positions int2[])
 language plpgsql stable parallel safe
 set plan_cache_mode = force_generic_plan
 set jit = off
@@ -15,7 +19,8 @@ begin
       with ordinality as s (xname, from_time, to_time, nth)
   ),
   counted as (
-    select distinct on (s.nth) s.nth, e.*
+    select distinct on (s.nth) s.nth, e.*, m.frames, m.positions, m.clock_frames,
+      m.clock_positions
     from node_meter(
       xnames, 'cray_node_energy_joules_total', 'ChassisVoltageRegulator0InputEnergy') m
     join span s on s.xname = m.xname
@@ -24,13 +29,31 @@ begin
       s.from_time, s.to_time, max_gap_seconds) e
     order by s.nth, e.covered_seconds desc, m.meter
   ),
-  uncounted as (
+  silent as (
     select s.nth, s.xname, s.from_time, s.to_time
     from span s
     where not exists (select from counted c where c.nth = s.nth)
   ),
+  in_band as (
+    select distinct on (s.nth) s.nth, e.*, m.frames, m.positions, m.clock_frames,
+      m.clock_positions
+    from node_meter(
+      array(select distinct u.xname from silent u),
+      'cray_pm_energy_joules_total', '', '{"domain": "node"}') m
+    join silent s on s.xname = m.xname
+    cross join lateral counter_energy(
+      m.frames, m.positions, m.clock_frames, m.clock_positions,
+      s.from_time, s.to_time, max_gap_seconds) e
+    order by s.nth, e.covered_seconds desc, m.meter
+  ),
+  uncounted as (
+    select s.*
+    from silent s
+    where not exists (select from in_band i where i.nth = s.nth)
+  ),
   integrated as (
-    select distinct on (s.nth) s.nth, e.*
+    select distinct on (s.nth) s.nth, e.*, m.frames, m.positions, m.clock_frames,
+      m.clock_positions
     from node_meter(
       array(select distinct u.xname from uncounted u),
       'cray_node_power_watts', 'ChassisVoltageRegulator0InputPower') m
@@ -41,14 +64,21 @@ begin
     order by s.nth, e.covered_seconds desc, m.meter
   )
   select c.nth, c.joules, c.joules_low, c.joules_high, c.metered_seconds, c.covered_seconds,
-    'counter', c.resets
+    'counter', c.resets, c.frames, c.positions, c.clock_frames, c.clock_positions
   from counted c
   union all
-  select i.nth, i.joules, 0, null, i.covered_seconds, i.covered_seconds, 'power', 0
+  select b.nth, b.joules, b.joules_low, b.joules_high, b.metered_seconds, b.covered_seconds,
+    'in-band', b.resets, b.frames, b.positions, b.clock_frames, b.clock_positions
+  from in_band b
+  union all
+  select i.nth, i.joules, 0, null, i.covered_seconds, i.covered_seconds, 'power', 0,
+    i.frames, i.positions, i.clock_frames, i.clock_positions
   from integrated i;
 end
 $$;
 comment on function node_energy is
-  'Energy that the node xnames[nth] drew in [from_times[nth], to_times[nth]), in joules: from its '
-  'energy counter, else from its power, which bounds nothing: joules_low is 0, joules_high null. '
-  'No row where there is neither. Of several meters the one that covers most is taken.';
+  'Energy that the node xnames[nth] drew in [from_times[nth], to_times[nth]), in joules: from '
+  'its energy counter, else from that of pm_counters (in-band), else from its power, which '
+  'bounds nothing: joules_low is 0, joules_high null. No row where there is neither. Of several '
+  'meters the one that covers most is taken: its series, as node_meter() has them, stand behind '
+  'the figures.';

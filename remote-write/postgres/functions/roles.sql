@@ -27,7 +27,8 @@ begin
     from pg_class c
     where c.relnamespace = schema::regnamespace and c.relkind in ('r', 'p')
       and not c.relispartition
-      and c.relname not in ('schema_migration', 'transition', 'task', 'task_step')
+      and c.relname not in ('schema_migration', 'transition', 'task', 'task_step', 'power_cap',
+        'power_cap_component', 'audit')
   loop
     execute format('grant insert, update, delete on %I.%I to joulebridge_writer', schema, kept);
   end loop;

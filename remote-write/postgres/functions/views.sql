@@ -189,5 +189,5 @@ comment on column job_summary.energy_low_joules is
 comment on column job_summary.energy_high_joules is 'What it is at most; null: unbounded.';
 comment on column job_summary.coverage_ratio is
   'Node-seconds with readings / node-seconds held, 0 to 1.';
-comment on column job_summary.method is 'counter, power, mixed or none.';
+comment on column job_summary.method is 'counter, in-band, power, mixed or none.';
 comment on column job_summary.resets is 'Restarts and implausible steps of counters.';

@@ -1,0 +1,132 @@
+import express, { type Express, type NextFunction, type Request, type Response } from 'express'
+import type { Pool } from 'pg'
+import { type Answer, type NodeEnergyRow, nodeCounters, nodeEnergy } from './nodes.ts'
+import {
+  CapmcError,
+  capmcTime,
+  parseCounterQuery,
+  parseNodeQuery,
+  parsePowerWindow,
+} from './request.ts'
+import { systemPower } from './system-power.ts'
+
+export interface CapmcRoutes {
+  pool: Pool
+  maxGapSeconds: number
+  now: () => Date
+}
+
+/**
+ * Adds the energy and system power calls that CAPMC had until v2.0.0, under its paths, with its
+ * fields and words (hms-capmc 1.x), and beside them what they lacked: coverage, bounds and the
+ * source. Jobs and applications, which it took but refused, name their nodes and times.
+ */
+export function addCapmcRoutes(app: Express, { pool, maxGapSeconds, now }: CapmcRoutes): void {
+  const add = (call: string, answer: (body: unknown) => Promise<object>, get = false) => {
+    const path = `/capmc/v1/${call}`
+    const readJson = express.json({ limit: '4mb', type: () => true })
+    app.post(path, readJson, async (request, response) => {
+      response.send({ e: 0, err_msg: '', ...(await answer(request.body)) })
+    })
+    if (get) {
+      app.get(path, async (request, response) => {
+        response.send({ e: 0, err_msg: '', ...(await answer(request.query)) })
+      })
+    }
+    app.all(path, (request, response) => {
+      const message = `${call}: method ${request.method} is not allowed`
+      response
+        .status(405)
+        .set('allow', get ? 'GET, POST' : 'POST')
+        .send({ e: 405, err_msg: message })
+    })
+    app.use(path, refuse)
+  }
+  const energyOf = async (body: unknown) => {
+    const options = { now: now(), maxGapSeconds }
+    return withData(await nodeEnergy(pool, parseNodeQuery(body), options))
+  }
+  add('get_node_energy', async (body) => nodeEnergyAnswer(await energyOf(body)))
+  add('get_node_energy_stats', async (body) => statisticsAnswer(await energyOf(body)))
+  add('get_node_energy_counter', async (body) => {
+    const nodes = await nodeCounters(pool, parseCounterQuery(body), now())
+    return counterAnswer(nodes)
+  })
+  const power = async (body: unknown) => systemPower(pool, parsePowerWindow(body, now()))
+  add('get_system_power', async (body) => (await power(body)).system, true)
+  add('get_system_power_details', async (body) => (await power(body)).details, true)
+}
+
+type Measured = NodeEnergyRow & { joules: number }
+
+interface MeasuredAnswer extends Answer {
+  measured: Measured[]
+}
+
+function withData(answer: Answer): MeasuredAnswer {
+  const measured = answer.nodes.filter((node): node is Measured => node.joules !== null)
+  if (measured.length === 0) {
+    const window = `${capmcTime(answer.start)} to ${capmcTime(answer.end)}`
+    throw new CapmcError('NO_DATA', `No data in time window ${window}`)
+  }
+  return { ...answer, measured }
+}
+
+function aboutWindow({ start, end, nodes, measured }: MeasuredAnswer) {
+  return {
+    time: (end.getTime() - start.getTime()) / 1000,
+    start_time: start.toISOString(),
+    end_time: end.toISOString(),
+    nid_count: measured.length,
+    nodes_expected: nodes.length,
+    nodes_with_data: measured.length,
+    energy_total: sumOf(measured),
+  }
+}
+
+function nodeEnergyAnswer(answer: MeasuredAnswer) {
+  return {
+    ...aboutWindow(answer),
+    nodes: answer.measured.map(({ joules, ...node }) => ({ ...node, energy: Math.round(joules) })),
+  }
+}
+
+/** energy_std is that of these nodes, not an estimate for others. */
+function statisticsAnswer(answer: MeasuredAnswer) {
+  const { measured } = answer
+  const mean = sumOf(measured) / measured.length
+  const squares = measured.reduce((sum, { joules }) => sum + (joules - mean) ** 2, 0)
+  const ordered = measured.toSorted((a, b) => a.joules - b.joules)
+  const named = (node: Measured | undefined) => node && [node.nid ?? node.xname, node.joules]
+  return {
+    ...aboutWindow(answer),
+    energy_avg: mean,
+    energy_std: Math.sqrt(squares / measured.length),
+    energy_max: named(ordered.at(-1)),
+    energy_min: named(ordered[0]),
+  }
+}
+
+function counterAnswer(nodes: Awaited<ReturnType<typeof nodeCounters>>) {
+  const shown = nodes.flatMap(({ nid, xname, joules, time }) =>
+    joules === null || time === null
+      ? []
+      : [{ nid, xname, energy_ctr: joules, time: capmcTime(time) }],
+  )
+  if (shown.length === 0) throw new CapmcError('NO_DATA', 'No data in time window of 15 minutes')
+  return { nid_count: shown.length, nodes_expected: nodes.length, nodes: shown }
+}
+
+function sumOf(nodes: readonly Measured[]): number {
+  return nodes.reduce((sum, { joules }) => sum + joules, 0)
+}
+
+/** In CAPMC's form; what is no fault of the asker goes on to the handler of all routes. */
+function refuse(error: unknown, _request: Request, response: Response, next: NextFunction): void {
+  if (error instanceof CapmcError) {
+    const { status, code, message } = error
+    response.status(status).send({ e: 400, err_msg: message, code })
+  } else if (error instanceof SyntaxError && 'body' in error) {
+    response.status(400).send({ e: 400, err_msg: error.message, code: 'INVALID_ARGUMENTS' })
+  } else next(error)
+}

@@ -1,0 +1,126 @@
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from '../../../exporter/service/log.ts'
+import { type Bridge, deliver } from './deliver.ts'
+import { parseSpoolFile, type Told } from './spool.ts'
+
+export interface ShipOptions {
+  directory: string
+  bridge: Bridge
+  log: Logger
+}
+
+/** Files in one request; their nodes may be some thousand each. */
+const batchSize = 200
+const pauseMs = 500
+const longestWaitMs = 30_000
+/** Where files go that can never be delivered. */
+export const asideFolder = 'aside'
+
+/**
+ * Delivers what the hook wrote until the bridge's signal, oldest first, and deletes each file after
+ * remote-write has it. While remote-write is away they wait. A file that can never be delivered is
+ * moved to `aside/`, and said so.
+ */
+export async function ship(options: ShipOptions): Promise<void> {
+  const { bridge, log } = options
+  const shipper = new Shipper(options)
+  let failures = 0
+  while (!bridge.signal.aborted) {
+    const error = await shipper.pass().then(
+      () => undefined,
+      (reason: unknown) => reason,
+    )
+    if (bridge.signal.aborted) return
+    if (error !== undefined) failures++
+    if (failures === 1 && error !== undefined) log.warn({ error }, 'events wait')
+    if (error === undefined && failures > 0) log.info({ attempts: failures }, 'events go on')
+    if (error === undefined) failures = 0
+    const waitMs = Math.min(pauseMs * 2 ** failures, longestWaitMs)
+    await sleep(waitMs, undefined, { signal: bridge.signal }).catch(() => {})
+  }
+}
+
+class Shipper {
+  readonly #options: ShipOptions
+  /** Delivered, but still there. */
+  readonly #undeleted = new Set<string>()
+
+  constructor(options: ShipOptions) {
+    this.#options = options
+  }
+
+  /** Delivers all that is there now. @throws {Error} when something has to wait. */
+  async pass(): Promise<void> {
+    const { directory, bridge } = this.#options
+    const names = (await readdir(directory)).filter(isEventFile).sort()
+    this.#forgetAllBut(names)
+    const fresh = names.filter((name) => !this.#undeleted.has(name))
+    for (let i = 0; i < fresh.length && !bridge.signal.aborted; i += batchSize) {
+      await this.#deliver(fresh.slice(i, i + batchSize))
+    }
+    // At most one try for each pass, and none of them is told again.
+    for (const name of this.#undeleted) await this.#delete(name)
+  }
+
+  async #deliver(names: readonly string[]): Promise<void> {
+    const parsed = await Promise.all(names.map((name) => this.#read(name)))
+    const files = new Map<Told, string>()
+    for (const [i, event] of parsed.entries()) if (event) files.set(event, names[i] ?? '')
+    const refused = await deliver([...files.keys()], this.#options.bridge)
+    const faults = new Map(refused.map(({ event, fault }) => [event, fault]))
+    for (const [event, name] of files) {
+      const fault = faults.get(event)
+      if (fault === undefined) await this.#delete(name)
+      else await this.#setAside(name, fault)
+    }
+  }
+
+  async #read(name: string): Promise<Told | undefined> {
+    const bytes = await readFile(join(this.#options.directory, name)).catch(
+      async (error: NodeJS.ErrnoException) => {
+        // Another shipper was quicker, or the file is not for us: the others go on.
+        if (error.code !== 'ENOENT') await this.#setAside(name, error.message)
+        return undefined
+      },
+    )
+    if (bytes === undefined) return undefined
+    try {
+      return parseSpoolFile(bytes)
+    } catch (error) {
+      await this.#setAside(name, (error as Error).message)
+      return undefined
+    }
+  }
+
+  async #delete(name: string): Promise<void> {
+    const { directory, log } = this.#options
+    const error = await rm(join(directory, name), { force: true }).catch((reason) => reason)
+    if (error === undefined) this.#undeleted.delete(name)
+    else if (!this.#undeleted.has(name)) {
+      this.#undeleted.add(name)
+      log.error({ file: join(directory, name), error }, 'delivered file cannot be deleted')
+    }
+  }
+
+  async #setAside(name: string, fault: string): Promise<void> {
+    const { directory, log } = this.#options
+    const file = join(directory, name)
+    const aside = join(directory, asideFolder)
+    await mkdir(aside, { recursive: true, mode: 0o700 }).catch(() => {})
+    const error = await rename(file, join(aside, name)).catch((reason: unknown) => reason)
+    log.error({ file, fault, ...(error !== undefined && { error }) }, 'event file set aside')
+    if (error !== undefined) this.#undeleted.add(name)
+  }
+
+  #forgetAllBut(names: readonly string[]): void {
+    const there = new Set(names)
+    for (const name of this.#undeleted) if (!there.has(name)) this.#undeleted.delete(name)
+  }
+}
+
+/** `<ns>-<context>-<job>-<pid>`; while it is written its name begins with a dot. */
+export function isEventFile(name: string): boolean {
+  return /^\d+-/.test(name)
+}

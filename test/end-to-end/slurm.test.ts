@@ -1,0 +1,251 @@
+import assert from 'node:assert/strict'
+import type { ChildProcess } from 'node:child_process'
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Pool } from 'pg'
+import { hookScript } from '../../remote-write/jobs/slurm/command.ts'
+import { until } from '../support/command.ts'
+import { cloneDatabase } from '../support/postgres.ts'
+import { RecordProcess } from '../support/record-process.ts'
+import { storeSeries } from '../support/samples.ts'
+import { requireSlurm, Slurm } from '../support/slurm.ts'
+
+const hostile = `we|rd "n'ame, é; x`
+
+describe('a real Slurm', function () {
+  this.timeout(180_000)
+  let folder: string
+  let slurm: Slurm
+  let record: RecordProcess
+  let pool: Pool
+  const commands: ChildProcess[] = []
+  const jobs: Record<string, number> = {}
+
+  const start = (...names: string[]) => {
+    const file = join(folder, 'joulebridge.yml')
+    commands.push(...names.map((name) => slurm.joulebridge('slurm', name, '--config.file', file)))
+  }
+  const tell = async (word: string, ...args: string[]) => slurm.run('scontrol', [word, ...args])
+  const spooled = async () => (await readdir(join(folder, 'spool'))).filter((n) => /^\d/.test(n))
+
+  before(async function () {
+    await requireSlurm(this)
+    folder = await mkdtemp(join(tmpdir(), 'joulebridge-hook-'))
+    await chmod(folder, 0o755)
+    await mkdir(join(folder, 'spool'))
+    const hook = join(folder, 'hook.sh')
+    await writeFile(hook, await hookScript(join(folder, 'spool')), { mode: 0o755 })
+    const database = await cloneDatabase()
+    pool = database.pool
+    record = await RecordProcess.load({ databaseUrl: database.url })
+    slurm = await Slurm.start({
+      nodes: 5,
+      lines: [
+        ...[`PrologSlurmctld=${hook}`, `EpilogSlurmctld=${hook}`],
+        'JobCompType=jobcomp/elasticsearch',
+        `JobCompLoc=${record.url}/api/v1/jobs/jobcomp`,
+      ],
+    })
+    await record.start()
+    const settings = {
+      log: { level: 'silent' },
+      slurm: {
+        url: record.url,
+        spool_directory: join(folder, 'spool'),
+        poll: { every_seconds: 1, cursor_file: join(folder, 'cursor') },
+        write_back: {
+          ...{ to: 'admin_comment', settle_seconds: 1, per_minute: 600 },
+          originals_file: join(folder, 'originals'),
+        },
+      },
+    }
+    await writeFile(join(folder, 'joulebridge.yml'), JSON.stringify(settings))
+    start('ship')
+    await runJobs()
+  })
+
+  after(async () => {
+    for (const command of commands) command.kill()
+    await slurm?.close()
+    await record?.close()
+    if (folder) await rm(folder, { recursive: true })
+  })
+
+  /** On a busy machine Slurm gives up starting a job, holds it and drains its node. */
+  async function whenDone(job: number): Promise<void> {
+    const done = async () => {
+      const state = await slurm.stateOf(job)
+      if (/COMPLETED|FAILED|TIMEOUT|CANCELLED|NODE_FAIL/.test(state)) return true
+      if (state !== 'PENDING') return undefined
+      await tell('update', 'NodeName=nid[000001-000003,000005]', 'State=RESUME').catch(() => {})
+      await tell('release', String(job)).catch(() => {})
+      await tell('update', `JobId=${job}`, 'StartTime=now').catch(() => {})
+      return undefined
+    }
+    await until(done, 60, () => `job ${job} does not end`)
+  }
+
+  /** Every odd thing that happens to jobs; what can goes on at once. */
+  async function runJobs(): Promise<void> {
+    const submit = async (name: string, script: string, args: string[] = [], user = 'root') => {
+      const id = await slurm.submit(script, ['-J', name, ...args], user as 'root')
+      jobs[name] = id
+      return id
+    }
+    const late = await submit('timeout', 'sleep 100', ['-t', '5', '-w', 'nid000005', '-n1'])
+    const failing = await submit('nodefail', 'sleep 100', [
+      '--no-requeue',
+      '--exclusive',
+      '-w',
+      'nid000004',
+    ])
+    const shrinking = await submit('resize', 'sleep 20', ['-N2', '-w', 'nid[000001-000002]'])
+    const again = await submit('requeue', 'sleep 10', ['--requeue', '-n1'])
+    const paused = await submit('suspend', 'sleep 20', ['-n1'])
+    const dropped = await submit('cancel', 'sleep 100', ['-n1'], 'games')
+    const held = await submit('held', 'true', ['-H', '-n1'])
+    await submit('steps', 'srun -n1 sleep 1; srun -n1 false; srun -n1 true', ['-n1'], 'nobody')
+    await submit('array', 'sleep 1', ['-n1', '--array=0-3'], 'games')
+    await submit('shared 1', 'sleep 3', ['-n1', '-p', 'shared', '-w', 'nid000005'])
+    await submit('shared 2', 'sleep 3', ['-n1', '-p', 'shared', '-w', 'nid000005'], 'nobody')
+    await submit(hostile, 'exit 3', ['-n1', '--comment', 'a "b"\n|c'])
+    await submit('two\nlines', 'true', ['-n1'])
+    await writeFile(slurm.path('work/het.sh'), '#!/bin/sh\nsrun --het-group=0,1 sleep 1\n')
+    const het = await slurm.run('sbatch', ['--parsable', '-n1', ':', '-n1', 'het.sh'])
+    jobs['het'] = Number(het)
+    const interactive = slurm.run('srun', ['-n1', 'sleep', '1'], 'nobody')
+    await slurm.whenState(late, 'RUNNING')
+    await tell('update', `JobId=${late}`, 'EndTime=now+3')
+    await slurm.whenState(failing, 'RUNNING')
+    await tell('update', 'NodeName=nid000004', 'State=DOWN', 'Reason=test')
+    await slurm.whenState(paused, 'RUNNING')
+    await tell('suspend', String(paused))
+    await slurm.whenRun(shrinking, 2)
+    await tell('update', `JobId=${shrinking}`, 'NodeList=nid000001')
+    await slurm.whenRun(again, 2)
+    await tell('requeue', String(again))
+    await slurm.whenState(dropped, 'RUNNING')
+    await slurm.run('scancel', [String(dropped), String(held)])
+    await tell('resume', String(paused))
+    await slurm.whenState(again, 'PENDING')
+    await tell('update', `JobId=${again}`, 'StartTime=now')
+    await interactive
+    for (const id of Object.values(jobs)) await whenDone(id)
+    await told('slurm-hook')
+    await told('jobcomp')
+    start('poll')
+    await told('sacct')
+    // Then the bridge is gone, slurmctld dies, and life goes on.
+    await record.kill()
+    const through = await submit('through', 'srun -n1 sleep 12', ['-n1'])
+    await slurm.whenState(through, 'RUNNING')
+    await slurm.whenSaved()
+    await slurm.kill('slurmctld')
+    await slurm.startController()
+    await submit('unseen', 'true', ['-n1'])
+    for (const name of ['through', 'unseen']) await whenDone(jobs[name] ?? 0)
+    assert.ok((await spooled()).length > 0, 'nothing waits for the bridge')
+    await record.start()
+  }
+
+  /** Resolves when this source has told of a job. */
+  const told = async (source: string) => {
+    const select = "select from job_event e where e.detail ->> 'source' = $1"
+    const some = async () => (await pool.query(select, [source])).rowCount || undefined
+    await until(some, 40, () => `${source} tells nothing`)
+  }
+
+  const runs = async () => {
+    const { rows } = await pool.query<Record<string, unknown>>(
+      `select j.job_id::int4 as id, extract(epoch from j.started_at)::float8 as start,
+         extract(epoch from j.ended_at)::float8 as end, j.state, j.user_name as user, j.nodelist,
+         array(select format('%s %s %s %s', s.step, s.state,
+             extract(epoch from s.started_at)::int8, extract(epoch from s.ended_at)::int8)
+           from job_step s where s.run = j.id order by 1) as steps
+       from job j order by j.job_id, j.started_at`,
+    )
+    return rows
+  }
+
+  const accounted = async () => {
+    const fields = 'JobIDRaw,Start,End,State,User,NodeList'
+    const args = ['-a', '-D', '-n', '-P', '--delimiter=\x1f', '-S', 'now-1hour', '-o', fields]
+    slurm.env['SLURM_TIME_FORMAT'] = '%s'
+    const rows = (await slurm.run('sacct', args)).split('\n').filter(Boolean)
+    const runs: { id: number; steps: string[]; [key: string]: unknown }[] = []
+    for (const row of rows) {
+      const [id = '', from, to, fullState = '', user, nodelist] = row.split('\x1f')
+      const [start, end] = [Number(from), Number(to)]
+      const [state, step] = [fullState.split(' ')[0], id.split('.')[1]]
+      if (step !== undefined) runs.at(-1)?.steps.push(`${step} ${state} ${start} ${end}`)
+      else runs.push({ id: Number(id), start, end, state, user, nodelist, steps: [] })
+    }
+    for (const { steps } of runs) steps.sort()
+    const ran = runs.filter(({ start, nodelist }) => start && nodelist !== 'None assigned')
+    return ran.sort((a, b) => a.id - b.id || Number(a['start']) - Number(b['start']))
+  }
+
+  it('has all its runs told, whatever happens to jobs, slurmctld and the bridge', async () => {
+    const same = async () => assert.deepEqual(await runs(), await accounted())
+    const settled = async () => {
+      return await same().then(
+        () => true,
+        () => undefined,
+      )
+    }
+    // The failure shows what differs.
+    await until(settled, 40).catch(same)
+    const all = await runs()
+    const states = (name: string) =>
+      all.filter(({ id }) => id === jobs[name]).map(({ state }) => state)
+    assert.deepEqual(states('timeout'), ['TIMEOUT'])
+    assert.deepEqual(states('nodefail'), ['NODE_FAIL'])
+    assert.deepEqual(states('resize'), ['RESIZING', 'COMPLETED'])
+    assert.deepEqual([states('requeue').length, states('requeue')[0]], [2, 'REQUEUED'])
+    assert.deepEqual(states('cancel'), ['CANCELLED'])
+    assert.deepEqual(states('held'), [])
+    const empty = async () => (await spooled()).length === 0 || undefined
+    await until(empty, 40, () => 'events still wait in the spool directory')
+    const { rows } = await pool.query('select a.fault, a.record from job_record_aside a')
+    assert.deepEqual(rows, [])
+  })
+
+  it('is found to be well configured', async () => {
+    const file = join(folder, 'joulebridge.yml')
+    const { status, said } = await slurm.check('--config.file', file)
+    assert.equal(status, 0, said)
+    assert.match(said, /^ok {7}PrologSlurmctld .*hook\.sh: writes to .*spool$/m)
+    assert.match(said, /^ok {7}remote-write at .*: takes our events$/m)
+    assert.doesNotMatch(said, /^fault/m)
+    await chmod(join(folder, 'spool'), 0o777)
+    await slurm.kill('slurmdbd')
+    const sick = await slurm.check('--config.file', file)
+    assert.equal(sick.status, 1)
+    assert.match(sick.said, /^fault {4}spool .*: others may write to it/m)
+    assert.match(sick.said, /^fault {4}accounting: .*sacct/m)
+    await slurm.startDaemon('slurmdbd')
+  })
+
+  it('gets the energy of its jobs back', async () => {
+    const now = Math.floor(Date.now() / 1000)
+    await pool.query(
+      `insert into node (name, xname)
+       select format('nid%s', n), format('x1c0s%sb0n0', n) from generate_series(1, 5) n`,
+    )
+    await pool.query(`update allocation a set xname = format('x1c0s%sb0n0', right(a.node, 1))`)
+    const samples = Array.from({ length: 60 }, (_, i) => [now - 590 + i * 10, i * 4000] as const)
+    const metric = 'cray_node_energy_joules_total'
+    const labels = Array.from({ length: 5 }, (_, n) => ({ xname: `x1c0s${n + 1}b0n0` }))
+    await storeSeries(
+      pool,
+      labels.map((each) => ({ metric, labels: each, samples })),
+    )
+    start('write-back')
+    const comment = async () => {
+      const args = ['-X', '-n', '-P', '-j', String(jobs['steps']), '-o', 'AdminComment']
+      return /^pm_energy_j=[1-9]\d*;pm_src=\w+;pm_q=complete$/m.exec(await slurm.run('sacct', args))
+    }
+    await until(comment, 40, () => 'no energy in AdminComment')
+  })
+})

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict'
+import type { Pool } from 'pg'
+import type { Service } from '../../exporter/service/http.ts'
+import { type EnergyAnswer, getJson, iso, postEvents } from '../support/jobs.ts'
+import { cloneDatabase } from '../support/postgres.ts'
+import { startRecord } from '../support/remote-write.ts'
+import { type StoredSeries, storeSeries } from '../support/samples.ts'
+
+/** 2026-03-01T00:00:00Z */
+const t0 = Date.UTC(2026, 2, 1) / 1000
+const [x1, x2] = ['x1000c0s0b0n0', 'x1000c0s0b1n0']
+
+interface Parts {
+  steps: { step: string; joules: number; coverage_ratio: number }[]
+  domains: { domain: string; joules: number; nodes_with_data: number }[]
+  overhead: Record<string, number | string | null>[]
+}
+
+describe('the parts of the energy of a job', () => {
+  let service: Service
+  let pool: Pool
+
+  beforeEach(async () => {
+    const database = await cloneDatabase()
+    pool = database.pool
+    service = await startRecord(database.url)
+  })
+
+  afterEach(() => service.close())
+
+  const series = (metric: string, watts: number, labels: Record<string, string>): StoredSeries => ({
+    metric,
+    labels,
+    samples: Array.from({ length: 181 }, (_, i) => {
+      return [t0 + i * 10, metric.endsWith('_total') ? watts * i * 10 + 0.5 : watts] as const
+    }),
+  })
+  const counter = 'cray_node_energy_joules_total'
+  const run = async (more = {}) => {
+    const about = { cluster: 'c', job_id: 7 }
+    const events = [
+      { ...about, type: 'start', time: iso(t0 + 300), nodelist: x1, ...more },
+      { ...about, type: 'end', time: iso(t0 + 900) },
+    ]
+    assert.equal((await postEvents(service, events)).status, 200)
+  }
+  const parts = () => getJson<Parts>(service, '/api/v1/jobs/7/energy/parts')
+
+  it('are its steps, by their own times', async () => {
+    await storeSeries(pool, [series(counter, 500, { xname: x1 })])
+    await run()
+    await pool.query(
+      `insert into job_step (run, step, started_at, ended_at, source)
+       select j.id, s.step, to_timestamp(s.began), to_timestamp(s.ended), 'test'
+       from job j, (values ('batch', $1::float8, $2::float8), ('0', $1 + 100, $1 + 165)) as s
+         (step, began, ended)`,
+      [t0 + 300, t0 + 900],
+    )
+    const { steps } = await parts()
+    assert.deepEqual(
+      steps.map(({ step, joules, coverage_ratio }) => [step, Math.round(joules), coverage_ratio]),
+      [
+        ['batch', 300_000, 1],
+        ['0', 32_500, 1],
+      ],
+    )
+  })
+
+  it('are cpu, memory and accelerator, of the controller before the node itself', async () => {
+    const pm = 'cray_pm_energy_joules_total'
+    const domain = 'cray_domain_energy_joules_total'
+    await storeSeries(pool, [
+      series(counter, 500, { xname: x1 }),
+      series(domain, 200, { xname: x1, domain: 'CPU' }),
+      series(pm, 190, { xname: x1, domain: 'cpu' }),
+      series(pm, 50, { xname: x1, domain: 'memory' }),
+      series(pm, 30, { xname: x1, domain: 'accel0' }),
+      series(pm, 40, { xname: x1, domain: 'accel3' }),
+    ])
+    await run()
+    const { domains } = await parts()
+    assert.deepEqual(
+      domains.map(({ domain, joules }) => [domain, Math.round(joules)]),
+      [
+        ['accelerator', 42_000],
+        ['cpu', 120_000],
+        ['memory', 30_000],
+      ],
+    )
+  })
+
+  it('leave the overhead of the cabinet apart, by the part of its nodes', async () => {
+    const chassis = 'cray_chassis_power_watts'
+    await storeSeries(pool, [
+      series(counter, 500, { xname: x1 }),
+      series(counter, 300, { xname: x2 }),
+      series(chassis, 1100, { xname: 'x1000c0', side: 'Input' }),
+      series(chassis, 1000, { xname: 'x1000c0', side: 'Output' }),
+    ])
+    await run()
+    const { overhead } = await parts()
+    const [one, ...others] = overhead
+    assert.deepEqual(others, [])
+    assert.equal(one?.['cabinet'], 'x1000')
+    const joules = ['node_joules', 'rectifier_loss_joules', 'other_joules'] as const
+    assert.deepEqual(
+      joules.map((name) => Math.round(Number(one?.[name]))),
+      [300_000, (60_000 * 5) / 8, (120_000 * 5) / 8],
+    )
+  })
+
+  it('are unknown, not zero, where nobody measured them', async () => {
+    await storeSeries(pool, [series(counter, 500, { xname: x1 })])
+    await run()
+    const { steps, domains, overhead } = await parts()
+    assert.deepEqual([steps, domains], [[], []])
+    assert.deepEqual(
+      overhead.map((row) => row['rectifier_loss_joules']),
+      [null],
+    )
+  })
+
+  it('come from pm_counters where the controller tells no energy', async () => {
+    const pm = 'cray_pm_energy_joules_total'
+    await storeSeries(pool, [
+      series(pm, 450, { xname: x1, domain: 'node' }),
+      series(pm, 99, { xname: x1, domain: 'cpu' }),
+      series('cray_node_power_watts', 1, { xname: x1 }),
+    ])
+    await run()
+    const { joules, method } = await getJson<EnergyAnswer>(service, '/api/v1/jobs/7/energy')
+    assert.deepEqual([Math.round(joules ?? 0), method], [270_000, 'in-band'])
+  })
+})
