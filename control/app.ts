@@ -1,183 +1,216 @@
 import type { IncomingMessage } from 'node:http'
-import express, { type ErrorRequestHandler, type Express, type Request, Router } from 'express'
-import type { Pool } from 'pg'
+import express, { type Express, type Request, type Response, Router } from 'express'
 import type { Registry } from 'prom-client'
 import { createApp, finishApp } from '../exporter/service/http.ts'
-import type { Logger } from '../exporter/service/log.ts'
+import { errorText } from '../exporter/service/log.ts'
 import { RequestError } from '../exporter/service/request-error.ts'
 import { checkSchema } from '../remote-write/postgres/migrate.ts'
 import { databaseError } from '../remote-write/postgres/sqlstate.ts'
-import { authorize } from './authorize.ts'
-import type { Components } from './components.ts'
-import type { ControlMetrics } from './metrics.ts'
-import { createTransition } from './queue.ts'
-import { abortTransition, getTransition, listSteps, listTasks, listTransitions } from './records.ts'
-import {
-  parseIdempotencyKey,
-  parsePowerStatusRequest,
-  parseTransitionId,
-  parseTransitionRequest,
-  planTask,
-} from './request.ts'
-import type { ControlSettings } from './settings.ts'
-import { readPowerStatus } from './status.ts'
+import { audit, listAudit } from './audit.ts'
+import { authenticate, requireRight, type User } from './authorize.ts'
+import { callOf, type Handler, type Handlers, requestIdOf } from './call.ts'
+import { type CapContext, capHandlers } from './caps/routes.ts'
+import { healthHandlers } from './health-routes.ts'
+import type { HttpMetrics } from './http-metrics.ts'
+import { type Route, type RouteId, routes } from './openapi/routes.ts'
+import { auditQuery } from './openapi/schema.ts'
+import type { Rate } from './rate.ts'
+import { parse, parsePowerStatusRequest } from './request.ts'
+import { type Changes, readPowerStatus } from './status.ts'
+import { type TransitionContext, transitionHandlers } from './transition-routes.ts'
 
-export interface ControlContext {
-  settings: ControlSettings
-  pool: Pool
-  components: Components
-  metrics: ControlMetrics
+export interface ControlContext extends TransitionContext {
+  caps: Pick<CapContext, 'devices' | 'metrics' | 'wake'>
+  http: HttpMetrics
+  rate: Rate
   registry: Registry
-  log: Logger
   env: NodeJS.ProcessEnv
-  now: () => Date
-  /** Tells the runner that there is work. */
-  wake: () => void
 }
 
-/** The API of HPE's Power Control Service (PCS), version 1: with and without the prefix `/v1`. */
+/**
+ * The API of HPE's Power Control Service (PCS), version 1: with and without the prefix `/v1`, and
+ * the same under the base path.
+ */
 export function createControlApp(context: ControlContext): Express {
-  const { settings, pool, log, registry, env } = context
+  const { pool, log, registry, settings } = context
   const app = createApp({ log, registry, ready: () => checkSchema(pool) })
-  const health = healthRoutes(context)
-  app.use('/v1', health).use('/', health)
-  app.use(authorize(settings.token, env))
-  // What PCS's clients send is JSON, whatever they call it.
-  app.use(express.json({ type: () => true, limit: largestBody, verify: refuseEmpty }))
-  const routes = [transitionRoutes(context), powerStatusRoutes(context)]
-  app.use('/v1', routes).use('/', routes)
+  const api = apiRoutes(context)
+  for (const base of new Set(['', settings.basePath])) app.use(`${base}/v1`, api)
+  for (const base of new Set([settings.basePath, ''])) app.use(base || '/', api)
+  // What is no route is not told to who has no business here.
+  app.use(async (request, response, next) => {
+    await userOf(request, response, context)
+    context.http.requests.inc({ route: 'none', status: '404' })
+    next()
+  })
   return finishApp(app, log)
 }
 
-/** Some 100 bytes a target, for many more targets than are allowed. */
+/** Some 100 bytes a component, for many more than are allowed. */
 const largestBody = 4 * 1024 * 1024
-/** Transitions in one list; PCS has no pages. */
-const mostListed = 20_000
 
-function healthRoutes({ pool }: ControlContext): Router {
-  const routes = Router()
-  const isReady = () =>
-    checkSchema(pool).then(
-      () => true,
-      () => false,
-    )
-  routes
-    .route('/liveness')
-    .get((_request, response) => void response.status(204).end())
-    .all(refuseMethod('GET'))
-  routes
-    .route('/readiness')
-    .get(async (_request, response) => void response.status((await isReady()) ? 204 : 503).end())
-    .all(refuseMethod('GET'))
-  routes
-    .route('/health')
-    .get(async (_request, response) => {
-      const store = (await isReady()) ? 'connected, responsive' : 'not connected'
-      response.json({
-        KvStore: store,
-        DistLocking: store,
-        StateManager: 'disabled',
-        Vault: 'disabled',
-        TaskRunner: `${store}, local mode`,
-      })
-    })
-    .all(refuseMethod('GET'))
-  return routes
-}
-
-function transitionRoutes(context: ControlContext): Router {
-  const { pool, now, wake } = context
-  const routes = Router()
-  routes
-    .route('/transitions')
-    .get(async (_request, response) => {
-      response.json({ transitions: await listTransitions(pool, mostListed) })
-    })
-    .post(async (request, response) => {
-      const { transitionId: transitionID, operation } = await accept(request, context)
-      response
-        .status(context.settings.pcsCompatible ? 200 : 202)
-        .location(`${request.baseUrl}/transitions/${transitionID}`)
-        .json({ transitionID, operation })
-    })
-    .all(refuseMethod('GET, POST'))
-  routes
-    .route('/transitions/:id')
-    .get(async (request, response) => {
-      const id = parseTransitionId(request.params.id)
-      response.json({ ...(await getTransition(pool, id)), tasks: await tasksOf(id, request, pool) })
-    })
-    .delete(async (request, response) => {
-      await abortTransition(pool, parseTransitionId(request.params.id), now())
-      wake()
-      response.status(202).json({ abortStatus: 'Accepted - abort initiated' })
-    })
-    .all(refuseMethod('GET, DELETE'))
-  // Here every error that is not the caller's comes from the database.
-  const onError: ErrorRequestHandler = (error: unknown, _request, _response, next) =>
-    next(databaseError(error))
-  routes.use(onError)
-  return routes
-}
-
-async function accept(request: Request, context: ControlContext) {
-  const { settings, components, pool, now } = context
-  const wanted = parseTransitionRequest(request.body, settings.targetsPerRequest)
-  const createdAt = now()
-  const accepted = await createTransition(pool, {
-    request: wanted,
-    tasks: wanted.xnames.map((xname) => planTask(xname, components.controllerOf)),
-    idempotencyKey: parseIdempotencyKey(request.get('idempotency-key')),
-    createdAt,
-    expiresAt: new Date(createdAt.getTime() + settings.retentionHours * 3_600_000),
-  })
-  if (accepted.isNew) {
-    context.metrics.transitions.inc({ operation: wanted.operation })
-    const { transitionId: transition_id, operation } = accepted
-    const targets = wanted.xnames.length
-    context.log.info({ transition_id, operation, targets }, 'transition accepted')
-    context.wake()
+function apiRoutes(context: ControlContext): Router {
+  const handlers = allHandlers(context)
+  const router = Router()
+  // What PCS's clients send is JSON, whatever they call it.
+  const readJson = express.json({ type: () => true, limit: largestBody, verify: refuseEmpty })
+  for (const [id, route] of Object.entries<Route>(routes) as [RouteId, Route][]) {
+    const serve = serveRoute(handlers[id])
+    const path = route.path.replace(/\{(\w+)\}/g, ':$1')
+    const guard = guardRoute(id, route, context)
+    router[route.method](path, guard, ...(route.body ? [readJson, refuseNone] : []), serve)
   }
-  return accepted
+  for (const [path, methods] of methodsByPath()) {
+    router.all(path, (request, response) => refuseMethod(request, response, { methods, context }))
+  }
+  router.use(failed(context))
+  return router
 }
 
-/** With `?steps=true` each task tells what was sent, what came back, and why. */
-async function tasksOf(id: string, request: Request, pool: Pool) {
-  const tasks = await listTasks(pool, id)
-  if (request.query['steps'] !== 'true') return tasks
-  const steps = await listSteps(pool, id)
-  return tasks.map((task) => ({ ...task, steps: steps.get(task.xname) ?? [] }))
-}
-
-function powerStatusRoutes({ components, settings, now }: ControlContext): Router {
+function allHandlers(context: ControlContext): Handlers<RouteId> {
+  const { components, settings, now, pool } = context
   const { statusSeconds, inFlight } = settings
-  const answer = async (input: unknown) => ({
-    status: await readPowerStatus(parsePowerStatusRequest(input), {
-      components,
-      now,
-      statusSeconds,
-      inFlight,
-    }),
+  const changes: Changes = new Map()
+  const powerStatus = async (input: unknown) => {
+    const asked = parsePowerStatusRequest(input)
+    const around = { components, now, statusSeconds, inFlight, changes }
+    const status = await readPowerStatus(asked, around)
+    return { status: 200, body: { status } }
+  }
+  return {
+    ...transitionHandlers(context),
+    ...capHandlers({ ...context, ...context.caps }),
+    ...healthHandlers(context),
+    getPowerStatus: async ({ query }) => await powerStatus(query),
+    postPowerStatus: async ({ body }) => await powerStatus(body),
+    async getAudit({ query }) {
+      const { limit = 1000, cursor: before, id: workId, ...rest } = parse(auditQuery, query)
+      const rows = await listAudit(pool, { ...rest, workId, before, limit })
+      const last = rows.length === limit ? rows.at(-1) : undefined
+      return { status: 200, body: { audit: rows, ...(last && { nextCursor: last.auditID }) } }
+    },
+  }
+}
+
+type Locals = { user?: User; requestId?: string; route?: RouteId }
+
+/** Who it is, and whether they may. */
+function guardRoute(id: RouteId, { right }: Route, context: ControlContext) {
+  return async (request: Request, response: Response, next: () => void) => {
+    const locals: Locals = response.locals
+    locals.route = id
+    locals.requestId = requestIdOf(request)
+    response.set('x-request-id', locals.requestId)
+    measure(id, response, context.http)
+    if (right === undefined) return next()
+    const user = await userOf(request, response, context)
+    locals.user = user
+    requireRight(user, right)
+    context.rate.check(user.name, response)
+    next()
+  }
+}
+
+async function userOf(request: Request, response: Response, context: ControlContext) {
+  const { settings, env } = context
+  try {
+    return await authenticate(request, settings, env)
+  } catch (error) {
+    if (error instanceof RequestError && error.status === 401) {
+      response.set('www-authenticate', 'Bearer realm="joulebridge control"')
+    }
+    throw error
+  }
+}
+
+function measure(route: RouteId, response: Response, { requests, duration }: HttpMetrics): void {
+  const end = duration.startTimer({ route })
+  response.once('close', () => {
+    end()
+    requests.inc({ route, status: String(response.statusCode) })
   })
-  const routes = Router()
-  routes
-    .route('/power-status')
-    .get(async (request, response) => void response.json(await answer(request.query)))
-    .post(async (request, response) => void response.json(await answer(request.body)))
-    .all(refuseMethod('GET, POST'))
-  return routes
+}
+
+function serveRoute(handler: Handler) {
+  return async (request: Request, response: Response) => {
+    const { user, requestId = requestIdOf(request) }: Locals = response.locals
+    const { status, body, location } = await handler(callOf(request, user, requestId))
+    response.status(status)
+    if (location !== undefined) response.location(request.baseUrl + location)
+    if (body === undefined) response.end()
+    else response.json(body)
+  }
+}
+
+/** Of requests that would change something, the audit tells also those that were refused. */
+function failed({ pool, log, now }: ControlContext): express.ErrorRequestHandler {
+  return (cause: unknown, request, response, next) => {
+    // Here every error that is not the caller's comes from the database.
+    const error = statusOf(cause) === undefined ? databaseError(cause) : cause
+    const { user, requestId, route }: Locals = response.locals
+    const status = statusOf(error) ?? 500
+    const changes = request.method !== 'GET' && route !== 'postPowerStatus'
+    if (user === undefined || !changes || status >= 500) return next(error)
+    const text = errorText(error)
+    const said = { at: now(), event: 'refused' as const, user: user.name, requestId }
+    const address = request.socket.remoteAddress
+    const outcome = `HTTP ${status}: ${text.slice(0, 1000)}`
+    const entry = { ...said, address, outcome, detail: { route } }
+    audit(pool, entry)
+      .catch((fault: unknown) => log.error({ error: fault }, 'a refusal is not in the audit'))
+      .finally(() => next(error))
+  }
+}
+
+function statusOf(error: unknown): number | undefined {
+  return error instanceof Error && 'status' in error && typeof error.status === 'number'
+    ? error.status
+    : undefined
 }
 
 /** The parser would take no body for an empty object. */
-function refuseEmpty({ method }: IncomingMessage, _response: unknown, body: Buffer): void {
-  if (method !== 'POST' || body.length > 0) return
+function refuseEmpty(_request: IncomingMessage, _response: unknown, body: Buffer): void {
+  if (body.length > 0) return
   throw new RequestError(400, 'bad_request', 'the body: expected JSON')
 }
 
-function refuseMethod(allow: string): express.RequestHandler {
-  return (request, response) => {
-    response.set('allow', allow)
-    const message = `${request.method} ${request.originalUrl}: allowed are ${allow}`
-    throw new RequestError(405, 'method_not_allowed', message)
+/** Nor does it look at a request without any body. */
+function refuseNone(request: Request, _response: Response, next: () => void): void {
+  if (request.body === undefined) {
+    throw new RequestError(400, 'bad_request', 'the body: expected JSON')
   }
+  next()
+}
+
+function methodsByPath(): Map<string, string[]> {
+  const found = new Map<string, string[]>()
+  for (const { path, method } of Object.values<Route>(routes)) {
+    const key = path.replace(/\{(\w+)\}/g, ':$1')
+    found.set(key, [...(found.get(key) ?? []), method.toUpperCase()])
+  }
+  return found
+}
+
+/** Where PCS answers a PATCH with 404, its clients' tests expect that. */
+const quirks: ReadonlySet<string> = new Set(['/transitions', '/power-status'])
+
+interface Refused {
+  methods: readonly string[]
+  context: ControlContext
+}
+
+async function refuseMethod(request: Request, response: Response, refused: Refused) {
+  const { methods, context } = refused
+  const isOpen = Object.values<Route>(routes).some(
+    ({ path, right }) => path === request.path && right === undefined,
+  )
+  if (!isOpen) await userOf(request, response, context)
+  const isQuirk = request.method === 'PATCH' && quirks.has(request.path)
+  if (isQuirk && context.settings.pcsCompatible) {
+    throw new RequestError(404, 'not_found', `no route PATCH ${request.originalUrl}`)
+  }
+  const allow = methods.join(', ')
+  response.set('allow', allow)
+  const message = `${request.method} ${request.originalUrl}: allowed are ${allow}`
+  throw new RequestError(405, 'method_not_allowed', message)
 }

@@ -2,6 +2,8 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 
 export interface ControlMetrics {
   transitions: Counter<'operation'>
+  transitionsEnded: Counter<'operation' | 'outcome'>
+  transitionDuration: Histogram<'operation'>
   tasks: Counter<'operation' | 'outcome'>
   tasksInFlight: Gauge
   taskDuration: Histogram<'operation'>
@@ -31,6 +33,19 @@ export function registerControlMetrics(
       name: 'joulebridge_power_transitions_total',
       help: 'Transitions accepted by this process.',
       labelNames: ['operation'],
+      registers,
+    }),
+    transitionsEnded: new Counter({
+      name: 'joulebridge_power_transitions_ended_total',
+      help: 'Transitions whose last task has ended: succeeded, partial, failed or aborted.',
+      labelNames: ['operation', 'outcome'],
+      registers,
+    }),
+    transitionDuration: new Histogram({
+      name: 'joulebridge_power_transition_duration_seconds',
+      help: 'From the acceptance of a transition to the end of its last task.',
+      labelNames: ['operation'],
+      buckets: [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600],
       registers,
     }),
     tasks: new Counter({

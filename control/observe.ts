@@ -4,11 +4,11 @@ import { errorText } from '../exporter/service/log.ts'
 import type { System } from './system.ts'
 import type { Observation } from './transition.ts'
 
-/** What a read tells the state machine; undefined: the device has no such node. */
+/** What a read tells the state machine; undefined: the device has no such component. */
 export function observeSystem(system: System | undefined): Observation {
   if (system === undefined) return { kind: 'missing' }
-  const { powerState, reset } = system
-  return { kind: 'system', powerState, resetTypes: reset?.allowed ?? [] }
+  const { powerState, reset, lastRestart } = system
+  return { kind: 'system', powerState, resetTypes: reset?.allowed ?? [], lastRestart }
 }
 
 /** A read that failed. A refused login is not asked again: it could lock the account. */
@@ -46,7 +46,9 @@ export function describe(observation: Observation): string {
       return `PowerState ${observation.powerState ?? 'absent'}; ResetTypes ${allowed}`
     }
     case 'missing':
-      return 'no such system'
+      return 'no such component'
+    case 'blocked':
+      return `${observation.by} has ended`
     case 'accepted':
       return 'accepted'
     case 'abort':

@@ -2,12 +2,21 @@ import { randomUUID } from 'node:crypto'
 import type { Pool, PoolClient } from 'pg'
 import { RequestError } from '../exporter/service/request-error.ts'
 import { inTransaction } from '../remote-write/postgres/transaction.ts'
-import type { Operation } from './operation.ts'
-import type { PlannedTask, TransitionRequest } from './request.ts'
-import type { Step, Task } from './transition.ts'
+import type { Action, Operation } from './operation.ts'
+import type { PlannedTask } from './plan.ts'
+import type { Step } from './transition.ts'
 
 export interface NewTransition {
-  request: TransitionRequest
+  request: {
+    operation: Operation
+    deadlineMinutes: number
+    /** In place of the minutes, for some actions. */
+    deadlineSeconds?: Readonly<Partial<Record<Action, number>>> | undefined
+    /** Whether ForceOff may stand for a graceful off that is not offered. */
+    forced?: boolean | undefined
+    /** SHA-256 of all that was asked for. */
+    digest: Buffer
+  }
   tasks: readonly PlannedTask[]
   idempotencyKey: string | undefined
   createdAt: Date
@@ -40,8 +49,8 @@ export async function createTransition(pool: Pool, transition: NewTransition): P
 
 const insertTransitionSql = `
   insert into transition (transition_id, operation, deadline_minutes, created_at, expires_at,
-    idempotency_key, request_digest)
-  values ($1, $2, $3, $4, $5, $6, $7)
+    idempotency_key, request_digest, deadline_seconds, forced)
+  values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
   on conflict (idempotency_key) do nothing
   returning transition_id`
 
@@ -57,6 +66,8 @@ async function insertTransition(
     expiresAt,
     idempotencyKey ?? null,
     request.digest,
+    request.deadlineSeconds ?? null,
+    request.forced ?? false,
   ])
   return result.rows[0]?.transition_id
 }
@@ -83,24 +94,28 @@ async function findRepeated(
 const insertTasksSql = `
   with wanted as (
     select *
-    from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) with ordinality
-      as wanted (xname, device, state, description, error, position)
+    from jsonb_to_recordset($2::jsonb) as wanted (position int, xname text, device text,
+      state text, description text, error text, phase text, parents text[], has_children boolean)
   ), inserted as (
-    insert into task (transition_id, xname, device, state, description, error, ended_at)
+    insert into task (transition_id, xname, device, state, description, error, ended_at, phase,
+      parents, has_children)
     select $1::uuid, xname, device, state, description, error,
-      case when state <> 'new' then $7::timestamptz end
+      case when state <> 'new' then $3::timestamptz end, phase, parents, has_children
     from wanted
     order by position
     on conflict do nothing
     returning xname
   )
-  select xname, device from wanted where xname not in (select xname from inserted)`
+  select position from wanted where xname not in (select xname from inserted)`
 
 const insertHeldSql = `
-  insert into task (transition_id, xname, device, state, description, error, ended_at, held_by)
+  insert into task (transition_id, xname, device, state, description, error, ended_at, held_by,
+    phase, parents, has_children)
   select $1::uuid, held.xname, held.device, 'failed', 'Failed to achieve transition',
-    'Unable to reserve component', $4::timestamptz, holder.transition_id
-  from unnest($2::text[], $3::text[]) as held (xname, device)
+    'Unable to reserve component', $3::timestamptz, holder.transition_id, held.phase,
+    held.parents, held.has_children
+  from jsonb_to_recordset($2::jsonb)
+    as held (xname text, device text, phase text, parents text[], has_children boolean)
   left join task as holder
     on holder.xname = held.xname and holder.state in ('new', 'in-progress')`
 
@@ -110,151 +125,24 @@ async function insertTasks(
   tasks: readonly PlannedTask[],
   at: Date,
 ): Promise<void> {
-  const columns = [
-    tasks.map((task) => task.xname),
-    tasks.map((task) => task.device ?? null),
-    tasks.map((task) => task.state),
-    tasks.map((task) => task.description),
-    tasks.map((task) => task.error ?? null),
-  ]
-  type Held = { xname: string; device: string | null }
-  const { rows } = await client.query<Held>(insertTasksSql, [transitionId, ...columns, at])
-  if (rows.length === 0) return
-  const held = [rows.map((row) => row.xname), rows.map((row) => row.device)]
-  await client.query(insertHeldSql, [transitionId, ...held, at])
-}
-
-/** A task that this process has a lease on. */
-export interface ClaimedTask {
-  taskId: string
-  transitionId: string
-  xname: string
-  /** xname of the controller. */
-  device: string
-  aborted: boolean
-  /** How many steps were taken so far. */
-  steps: number
-  task: Task
+  const rows = tasks.map(({ hasChildren = false, ...task }, position) => ({
+    phase: 'off',
+    parents: [],
+    ...task,
+    position,
+    has_children: hasChildren,
+  }))
+  const values = [transitionId, JSON.stringify(rows), at]
+  const left = await client.query<{ position: number }>(insertTasksSql, values)
+  if (left.rows.length === 0) return
+  const held = left.rows.map(({ position }) => rows[position])
+  await client.query(insertHeldSql, [transitionId, JSON.stringify(held), at])
 }
 
 export interface Lease {
   /** The process: a UUID of its own for each start. */
   owner: string
   seconds: number
-}
-
-/**
- * Takes up to `limit` open tasks that nobody works on, oldest first. All tasks of one device go
- * to one process at a time: claims are made one after the other, under an advisory lock.
- */
-export async function claimTasks(pool: Pool, lease: Lease, limit: number): Promise<ClaimedTask[]> {
-  return await inTransaction(pool, async (client) => {
-    await client.query('select pg_advisory_xact_lock($1)', [claimLock])
-    const values = [lease.owner, lease.seconds, limit]
-    const result = await client.query<ClaimedRow>(claimTasksSql, values)
-    return result.rows.map(claimedTask)
-  })
-}
-
-/** Chosen at random; no other part of Joulebridge uses this number. */
-const claimLock = 2_028_007_001
-
-const claimTasksSql = `
-  with claimable as (
-    select task_id from task
-    where state in ('new', 'in-progress')
-      and (lease_until is null or lease_until <= now())
-      and not exists (
-        select from task as other
-        where other.device = task.device and other.lease_until > now() and other.lease_owner <> $1)
-    order by task_id
-    limit $3
-    for update skip locked
-  )
-  update task
-  set state = 'in-progress', lease_owner = $1, lease_until = now() + make_interval(secs => $2)
-  from claimable, transition
-  where task.task_id = claimable.task_id and transition.transition_id = task.transition_id
-  returning task.task_id, task.transition_id, xname, device,
-    abort_signaled_at is not null as aborted, operation, deadline_minutes, expires_at,
-    state, description, error, action, reset_type, command,
-    sent_at, tries, silences, deadline_at, steps`
-
-interface ClaimedRow {
-  task_id: string
-  transition_id: string
-  xname: string
-  device: string
-  aborted: boolean
-  operation: Operation
-  deadline_minutes: number
-  expires_at: Date
-  state: Task['state']
-  description: string
-  error: string | null
-  action: Task['action'] | null
-  reset_type: string | null
-  command: Task['command']
-  sent_at: Date | null
-  tries: number
-  silences: number
-  deadline_at: Date | null
-  steps: number
-}
-
-function claimedTask(row: ClaimedRow): ClaimedTask {
-  return {
-    taskId: row.task_id,
-    transitionId: row.transition_id,
-    xname: row.xname,
-    device: row.device,
-    aborted: row.aborted,
-    steps: row.steps,
-    task: {
-      operation: row.operation,
-      deadlineMinutes: row.deadline_minutes,
-      expiresAt: row.expires_at,
-      state: row.state,
-      description: row.description,
-      error: row.error ?? undefined,
-      action: row.action ?? undefined,
-      resetType: row.reset_type ?? undefined,
-      command: row.command,
-      sentAt: row.sent_at ?? undefined,
-      tries: row.tries,
-      silences: row.silences,
-      deadlineAt: row.deadline_at ?? undefined,
-    },
-  }
-}
-
-const renewLeasesSql = `
-  update task set lease_until = now() + make_interval(secs => $2)
-  where task_id = any ($3::bigint[]) and lease_owner = $1
-  returning task_id`
-
-/** Keeps the tasks; one that is not in the answer is another's by now, or has ended. */
-export async function renewLeases(
-  pool: Pool,
-  lease: Lease,
-  taskIds: readonly string[],
-): Promise<Set<string>> {
-  const values = [lease.owner, lease.seconds, taskIds]
-  const result = await pool.query<{ task_id: string }>(renewLeasesSql, values)
-  return new Set(result.rows.map(({ task_id }) => task_id))
-}
-
-const releaseTasksSql = `
-  update task set lease_owner = null, lease_until = null
-  where task_id = any ($2::bigint[]) and lease_owner = $1`
-
-/** Leaves tasks to whoever claims them next. */
-export async function releaseTasks(
-  pool: Pool,
-  lease: Lease,
-  taskIds: readonly string[],
-): Promise<void> {
-  await pool.query(releaseTasksSql, [lease.owner, taskIds])
 }
 
 const abortedAmongSql = `
@@ -283,8 +171,11 @@ const recordStepSql = `
       sent_at = $9, tries = $10, silences = $11, deadline_at = $12,
       started_at = coalesce(started_at, $13), steps = steps + 1,
       ended_at = case when $16 = 'finish' then $13::timestamptz end,
-      lease_owner = case when $16 <> 'finish' then $2::uuid end,
-      lease_until = case when $16 <> 'finish' then now() + make_interval(secs => $18) end
+      lease_owner = case when $16 not in ('finish', 'yield') then $2::uuid end,
+      lease_until = case when $16 not in ('finish', 'yield')
+        then now() + make_interval(secs => $18) end,
+      phase = $20, observed_before = $21, observed = $22, mark = $23, is_proven = $24,
+      confirmed_by = $25
     where task_id = $1 and lease_owner = $2 and steps = $19
       and ($16 <> 'reset' or not exists (
         select from transition
@@ -300,12 +191,12 @@ const recordStepSql = `
  * not be taken.
  */
 export async function recordStep(
-  pool: Pool,
+  client: Pick<PoolClient, 'query'>,
   { taskId, steps, lease }: { taskId: string; steps: number; lease: Lease },
   { at, sent, received, step }: TakenStep,
 ): Promise<boolean> {
   const { task } = step
-  const result = await pool.query(recordStepSql, [
+  const result = await client.query(recordStepSql, [
     taskId,
     lease.owner,
     task.state,
@@ -325,8 +216,36 @@ export async function recordStep(
     step.reason,
     lease.seconds,
     steps,
+    task.phase,
+    task.observedBefore ?? null,
+    task.observed ?? null,
+    task.mark ?? null,
+    task.isProven,
+    task.confirmedBy ?? null,
   ])
   return result.rowCount === 1
+}
+
+const endTransitionsSql = `
+  update transition
+  set ended_at = $1
+  from transition_summary as summary
+  where transition.ended_at is null and summary.transition_id = transition.transition_id
+    and summary.open = 0
+  returning transition.operation, transition.created_at,
+    case when summary.status = 'aborted' then 'aborted'
+      when summary.succeeded = summary.total then 'succeeded'
+      when summary.succeeded > 0 then 'partial' else 'failed' end as outcome`
+
+export interface EndedTransition {
+  operation: Operation
+  outcome: 'succeeded' | 'partial' | 'failed' | 'aborted'
+  created_at: Date
+}
+
+/** The transitions whose last task has ended, each told to one process once. */
+export async function endTransitions(pool: Pool, now: Date): Promise<EndedTransition[]> {
+  return (await pool.query<EndedTransition>(endTransitionsSql, [now])).rows
 }
 
 const deleteExpiredSql = `

@@ -1,7 +1,8 @@
 import type { Pool } from 'pg'
 import { RequestError } from '../exporter/service/request-error.ts'
 import type { Operation } from './operation.ts'
-import type { TaskState } from './transition.ts'
+import type { PowerState } from './system.ts'
+import type { TaskState } from './task.ts'
 
 /** A transition as PCS shows it; times are RFC 3339. */
 export interface TransitionSummary {
@@ -14,6 +15,8 @@ export interface TransitionSummary {
     'total' | 'new' | 'in-progress' | 'failed' | 'succeeded' | 'un-supported',
     number
   >
+  /** Beside PCS's: how it went, once it has ended; `completed` alone does not tell. */
+  result?: 'succeeded' | 'partial' | 'failed'
 }
 
 /** A task as PCS shows it, and after `error` what PCS does not tell. */
@@ -24,10 +27,21 @@ export interface TaskRecord {
   error?: string
   /** How it stands, with `timed-out` and `cancelled` told from `failed`. */
   state: TaskState
-  /** The newest ResetType that was sent. */
+  /** The newest ResetType that was sent, and when. */
   resetType?: string
+  sentTime?: Date
   startTime?: Date
   endTime?: Date
+  /** PowerState that the device reported first and last. */
+  powerStateBefore?: PowerState
+  powerState?: PowerState
+  /** What showed the state that it succeeded with; absent: nothing did. */
+  confirmedBy?: 'power_state' | 'telemetry' | 'both'
+  /** Measured before the last command and after the state was reached. */
+  wattsBefore?: number
+  wattsAfter?: number
+  /** Those of this transition that it lies in: on after them, off before them. */
+  parents?: string[]
   /** The transition that was at work on the component. */
   heldBy?: string
 }
@@ -36,7 +50,7 @@ export interface StepRecord {
   time: Date
   sent?: string
   received: string
-  next: 'reset' | 'wait' | 'finish'
+  next: 'reset' | 'wait' | 'yield' | 'finish'
   reason: string
 }
 
@@ -44,14 +58,16 @@ const summaryColumns = `
   select transition_id as "transitionID", operation, created_at as "createTime",
     expires_at as "automaticExpirationTime", status as "transitionStatus",
     jsonb_build_object('total', total, 'new', new, 'in-progress', in_progress, 'failed', failed,
-      'succeeded', succeeded, 'un-supported', unsupported) as "taskCounts"
+      'succeeded', succeeded, 'un-supported', unsupported) as "taskCounts",
+    case when open > 0 then null when succeeded = total then 'succeeded'
+      when succeeded > 0 then 'partial' else 'failed' end as result
   from transition_summary`
 
 const listTransitionsSql = `${summaryColumns} order by created_at desc, transition_id limit $1`
 
 /** The newest first. */
 export async function listTransitions(pool: Pool, limit: number): Promise<TransitionSummary[]> {
-  return (await pool.query<TransitionSummary>(listTransitionsSql, [limit])).rows
+  return (await pool.query<TransitionSummary>(listTransitionsSql, [limit])).rows.map(withoutNulls)
 }
 
 const getTransitionSql = `${summaryColumns} where transition_id = $1`
@@ -61,14 +77,17 @@ export async function getTransition(pool: Pool, id: string): Promise<TransitionS
   const { rows } = await pool.query<TransitionSummary>(getTransitionSql, [id])
   const [transition] = rows
   if (!transition) throw new RequestError(404, 'not_found', `transition ${id} does not exist`)
-  return transition
+  return withoutNulls(transition)
 }
 
 const listTasksSql = `
   select xname,
     case when state in ('timed-out', 'cancelled') then 'failed' else state end as "taskStatus",
     description as "taskStatusDescription", error, state, reset_type as "resetType",
-    started_at as "startTime", ended_at as "endTime", held_by as "heldBy"
+    sent_at as "sentTime", started_at as "startTime", ended_at as "endTime",
+    observed_before as "powerStateBefore", observed as "powerState",
+    confirmed_by as "confirmedBy", watts_before as "wattsBefore", watts_after as "wattsAfter",
+    nullif(parents, '{}') as parents, held_by as "heldBy"
   from task where transition_id = $1 order by task_id`
 
 /** A transition's tasks, in the order of their places. */

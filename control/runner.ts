@@ -1,27 +1,30 @@
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
+import pLimit from 'p-limit'
 import type { Logger } from '../exporter/service/log.ts'
-import {
-  abortedAmong,
-  type ClaimedTask,
-  claimTasks,
-  deleteExpired,
-  releaseTasks,
-  renewLeases,
-} from './queue.ts'
+import { type ClaimedTask, claimTasks, releaseTasks, renewLeases } from './claim.ts'
+import { confirmByTelemetry } from './measured.ts'
+import { abortedAmong, deleteExpired, endTransitions } from './queue.ts'
 import type { ControlSettings } from './settings.ts'
-import type { Task } from './transition.ts'
+import { hasEnded, type Task } from './task.ts'
+import { rampOf } from './transition-settings.ts'
 import { type Assignment, type WorkContext, workOn } from './work.ts'
 
-export interface RunnerOptions extends Omit<WorkContext, 'lease' | 'confirmSeconds' | 'hurry'> {
+export interface RunnerOptions
+  extends Omit<WorkContext, 'lease' | 'confirmSeconds' | 'keeping' | 'hurry'> {
   log: Logger
-  settings: Pick<ControlSettings, 'confirmSeconds' | 'claimSeconds' | 'leaseSeconds' | 'openTasks'>
+  settings: Pick<
+    ControlSettings,
+    'confirmSeconds' | 'claimSeconds' | 'leaseSeconds' | 'openTasks' | 'ramp'
+  >
 }
 
 /** How long a command that is on its way may take when we close. */
 const closeSeconds = 5
 const purgeSeconds = 60
+/** In looks at a device. */
+const followEvery = 5
 
 /**
  * Works on tasks of all processes: claims them, keeps its leases, and leaves what it cannot end
@@ -38,6 +41,7 @@ export class Runner {
   #closing = false
   #renewAt = 0
   #purgeAt = 0
+  #followAt = 0
   #fault: string | undefined
 
   constructor(options: RunnerOptions) {
@@ -46,7 +50,8 @@ export class Runner {
     // Every command on its way listens to it.
     setMaxListeners(0, this.#hurry.signal)
     this.#options = options
-    this.#context = { ...options, lease, confirmSeconds, hurry: this.#hurry.signal }
+    const keeping = pLimit(Math.ceil(options.pool.options.max / 2))
+    this.#context = { ...options, lease, confirmSeconds, keeping, hurry: this.#hurry.signal }
     this.#loop = this.#run()
   }
 
@@ -81,11 +86,18 @@ export class Runner {
   async #round(): Promise<void> {
     await this.#renew()
     await this.#passAborts()
+    await this.#claim()
     await this.#purge()
+    await this.#follow()
+  }
+
+  async #claim(): Promise<void> {
     const { pool, lease } = this.#context
     const free = this.#options.settings.openTasks - this.#assignments.size
     if (free === 0 || this.#closing) return
-    for (const claimed of await claimTasks(pool, lease, free)) this.#assign(claimed)
+    const { now, settings } = this.#options
+    const limits = { limit: free, ramp: rampOf(settings.ramp), now: now() }
+    for (const claimed of await claimTasks(pool, lease, limits)) this.#assign(claimed)
   }
 
   async #renew(): Promise<void> {
@@ -116,6 +128,22 @@ export class Runner {
     if (deleted > 0) this.#options.log.info({ deleted }, 'expired transitions removed')
   }
 
+  /** What has ended: measured power comes some time after the state, and ends nothing. */
+  async #follow(): Promise<void> {
+    if (performance.now() < this.#followAt) return
+    const { pool, metrics, now, confirmSeconds } = this.#context
+    this.#followAt = performance.now() + followEvery * confirmSeconds * 1000
+    const at = now()
+    await confirmByTelemetry(pool, at)
+    for (const { operation, outcome, created_at } of await endTransitions(pool, at)) {
+      metrics.transitionsEnded.inc({ operation, outcome })
+      metrics.transitionDuration.observe(
+        { operation },
+        (at.getTime() - created_at.getTime()) / 1000,
+      )
+    }
+  }
+
   #assign(claimed: ClaimedTask): void {
     const { aborted, steps } = claimed
     // We stalled, and our own lease ran out: what we knew of the task may be old.
@@ -142,9 +170,13 @@ export class Runner {
     const startedAt = performance.now()
     metrics.tasksInFlight.inc()
     try {
-      const ended = await workOn(assignment)
-      if (ended) this.#ended(ended, claimed, (performance.now() - startedAt) / 1000)
-      else await releaseTasks(pool, lease, [taskId])
+      const task = await workOn(assignment)
+      if (task && hasEnded(task.state)) {
+        this.#ended(task, claimed, (performance.now() - startedAt) / 1000)
+      }
+      if (task === undefined) await releaseTasks(pool, lease, [taskId])
+      // It was another's turn, or is its own again.
+      else if (task.hasParents || task.hasChildren || !hasEnded(task.state)) this.wake()
     } catch (error) {
       log.warn({ error, xname, transition_id }, 'task left for now')
     } finally {
@@ -154,7 +186,8 @@ export class Runner {
   }
 
   #ended(task: Task, { xname, transitionId }: ClaimedTask, seconds: number): void {
-    const { metrics } = this.#context
+    const { metrics, exporters } = this.#context
+    if (task.command !== 'none') exporters.poll(xname)
     const { operation, state: outcome, description, error } = task
     metrics.tasks.inc({ operation, outcome })
     metrics.taskDuration.observe({ operation }, seconds)

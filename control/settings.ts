@@ -1,8 +1,10 @@
 import { z } from 'zod'
 import { credentialSettings, type Device } from '../exporter/inventory/static.ts'
 import type { LogSettings } from '../exporter/service/log.ts'
-import { listenAddress, seconds, secret } from '../exporter/service/settings.ts'
+import { listenAddress, seconds } from '../exporter/service/settings.ts'
 import type { PostgresSettings } from '../remote-write/postgres/pool.ts'
+import { apiSettings } from './api-settings.ts'
+import { transitionSettings } from './transition-settings.ts'
 
 /** The section `control` of the settings file, with its defaults. */
 export const controlSection = z
@@ -10,10 +12,6 @@ export const controlSection = z
     /** 28007 is the port of HPE's Power Control Service. */
     web: z.strictObject({ listenAddress: listenAddress.default('127.0.0.1:28007') }).prefault({}),
     credentials: z.array(credentialSettings).default([]),
-    /** The bearer token that every request but health must carry; without it all are refused. */
-    token: secret.optional(),
-    /** Answer an accepted transition with 200 as PCS does, not with 202. */
-    pcsCompatible: z.boolean().default(false),
     /** Deadline of one request to a device. */
     timeoutSeconds: seconds.default(20),
     /** Deadline of one read for a power status, at which the state is `undefined`. */
@@ -32,6 +30,8 @@ export const controlSection = z
     targetsPerRequest: z.int().min(1).default(10_000),
     /** How long the record of a transition is kept; PCS's default is a day. */
     retentionHours: z.number().min(0.1).max(8784).default(24),
+    ...apiSettings,
+    ...transitionSettings,
   })
   .prefault({})
 

@@ -1,13 +1,15 @@
 import pLimit from 'p-limit'
-import { compareXnames, parseXname, type XnameType } from '../exporter/inventory/xname.ts'
-import { RedfishError } from '../exporter/redfish/error.ts'
+import { parseXname } from '../exporter/inventory/xname.ts'
+import { isResourceFault, RedfishError } from '../exporter/redfish/error.ts'
 import { errorText } from '../exporter/service/log.ts'
 import type { Components } from './components.ts'
 import { type Operation, supportedOperations } from './operation.ts'
+import { poweredTypes } from './plan.ts'
 import type { ManagementState, PowerStatusRequest, ShownPowerState } from './request.ts'
+import { ancestorsOf, isController } from './sequence.ts'
 import type { PowerState } from './system.ts'
 
-/** A component as PCS shows it. */
+/** A component as PCS shows it, and when it was asked. */
 export interface PowerStatus {
   xname: string
   /** Empty for a name that is not known. */
@@ -16,8 +18,12 @@ export interface PowerStatus {
   /** Why the state is not known; else empty. */
   error: string
   supportedPowerTransitions: readonly Operation[]
+  /** As PCS: of the last change, not of the last look; empty for a name that is not known. */
+  lastUpdated: Date | ''
   /** When the device was asked for this answer, whether it gave one or not. */
-  lastUpdated: Date
+  observedAt?: Date
+  /** When this process first saw the state that it has. */
+  changedAt?: Date
 }
 
 export interface StatusContext {
@@ -27,22 +33,22 @@ export interface StatusContext {
   statusSeconds: number
   /** Components asked at once. */
   inFlight: number
+  changes: Changes
 }
 
-/** Reads the power of components from their devices, now: nothing here is remembered. */
+/** The state of each component when it was asked last, and since when it has been that. */
+export type Changes = Map<string, { state: ShownPowerState; since: Date }>
+
+/** Reads the power of components from their devices, now: no state here is remembered. */
 export async function readPowerStatus(
   { xnames, powerState, managementState }: PowerStatusRequest,
   context: StatusContext,
 ): Promise<PowerStatus[]> {
   const limit = pLimit(context.inFlight)
-  const read =
-    xnames.length > 0
-      ? xnames.map((xname) => limit(() => readOne(xname, context)))
-      : context.components.controllers().map((xname) => limit(() => readAll(xname, context)))
-  const found = (await Promise.all(read)).flat()
-  if (xnames.length === 0) found.sort((a, b) => compareXnames(a.xname, b.xname))
+  const asked = xnames.length > 0 ? xnames : await allComponents(context)
+  const read = asked.map((xname) => limit(() => readOne(xname, context)))
   // A name that is not known passes every filter, so that no question stays without an answer.
-  return found.filter(
+  return (await Promise.all(read)).filter(
     (status) =>
       status.powerState === '' ||
       ((powerState ?? status.powerState) === status.powerState &&
@@ -50,46 +56,63 @@ export async function readPowerStatus(
   )
 }
 
+/** By place; of a controller that is silent what it had when it last said so. */
+async function allComponents({ components, statusSeconds }: StatusContext): Promise<string[]> {
+  const cabinets = [...new Set(components.controllers().map(cabinetOf))]
+  await components.learn(cabinets, AbortSignal.timeout(statusSeconds * 1000))
+  const found = cabinets.flatMap((cabinet) => components.within(cabinet))
+  return found.filter(
+    (xname) =>
+      poweredTypes.has(parseXname(xname).type) && components.controllerOf(xname) !== undefined,
+  )
+}
+
+function cabinetOf(xname: string): string {
+  return ancestorsOf(xname).at(-1) ?? xname
+}
+
 async function readOne(xname: string, context: StatusContext): Promise<PowerStatus> {
-  const { components } = context
-  if (components.isController(xname)) return await readController(xname, context)
-  if (components.controllerOf(xname) === undefined) return unknown(xname, context)
-  return await readNode(xname, context)
-}
-
-/** A controller and its nodes: those it had when it last said so, if it does not answer. */
-async function readAll(controller: string, context: StatusContext): Promise<PowerStatus[]> {
-  const { components } = context
-  const own = await readController(controller, context)
-  const listed =
-    own.powerState === 'on'
-      ? await inTime(context, (signal) => components.nodesOf(controller, signal))
-      : { error: own.error }
-  if ('error' in listed) {
-    const nodes = components.knownNodesOf(controller)
-    return [own, ...nodes.map((xname) => silent(xname, listed.error, context))]
-  }
-  return [own, ...(await Promise.all(listed.value.map((xname) => readNode(xname, context))))]
-}
-
-async function readController(xname: string, context: StatusContext): Promise<PowerStatus> {
-  const answer = await inTime(context, (signal) => context.components.probe(xname, signal))
-  if ('error' in answer) return silent(xname, answer.error, context)
-  return { ...silent(xname, '', context), powerState: 'on', managementState: 'available' }
-}
-
-async function readNode(xname: string, context: StatusContext): Promise<PowerStatus> {
-  const answer = await inTime(context, (signal) => context.components.readNode(xname, signal))
-  if ('error' in answer) return silent(xname, answer.error, context)
-  if (answer.value === undefined) return unknown(xname, context)
+  const { components, changes, now } = context
+  if (components.controllerOf(xname) === undefined) return unknown(xname)
+  const answer = await inTime(context, (signal) => readSystem(xname, components, signal))
+  if ('value' in answer && answer.value === undefined) return unknown(xname)
+  const system = 'value' in answer ? answer.value : undefined
+  const allowed = system?.reset?.allowed ?? []
+  const observedAt = now()
+  // Silence is never taken for off.
+  const powerState = shown(system?.powerState)
+  const changedAt = sinceWhen(xname, { state: powerState, since: observedAt }, changes)
   return {
     xname,
-    powerState: shown(answer.value.powerState),
-    managementState: 'available',
-    error: '',
-    supportedPowerTransitions: supportedOperations(answer.value.reset?.allowed ?? []),
-    lastUpdated: context.now(),
+    powerState,
+    managementState: system === undefined ? 'unavailable' : 'available',
+    error: 'error' in answer ? answer.error : '',
+    supportedPowerTransitions: supportedOperations(allowed, { isController: isController(xname) }),
+    lastUpdated: changedAt,
+    observedAt,
+    changedAt,
   }
+}
+
+/** As PCS: a BMC is on when it answers, whatever it says of itself. */
+async function readSystem(xname: string, components: Components, signal: AbortSignal) {
+  try {
+    return await components.read(xname, signal)
+  } catch (error) {
+    if (!isController(xname) || !isResourceFault(error)) throw error
+    return { path: '', powerState: 'On' as const, reset: undefined }
+  }
+}
+
+function sinceWhen(
+  xname: string,
+  seen: { state: ShownPowerState; since: Date },
+  changes: Changes,
+): Date {
+  const before = changes.get(xname)
+  if (before?.state === seen.state) return before.since
+  changes.set(xname, seen)
+  return seen.since
 }
 
 /** As PCS: what is on its way off still draws power, what is on its way on is not there yet. */
@@ -98,31 +121,8 @@ function shown(state: PowerState | undefined): ShownPowerState {
   return state === 'Off' || state === 'PoweringOn' ? 'off' : 'undefined'
 }
 
-/** Silence is never taken for off. */
-function silent(xname: string, error: string, { now }: StatusContext): PowerStatus {
-  return {
-    xname,
-    powerState: 'undefined',
-    managementState: 'unavailable',
-    error,
-    supportedPowerTransitions: [],
-    lastUpdated: now(),
-  }
-}
-
-/** Types that PCS has a power state for. */
-const poweredTypes: ReadonlySet<XnameType> = new Set([
-  'Chassis',
-  'ChassisBMC',
-  'ComputeModule',
-  'RouterModule',
-  'NodeBMC',
-  'RouterBMC',
-  'Node',
-])
-
 /** In the words of PCS, its spelling included. */
-function unknown(xname: string, { now }: StatusContext): PowerStatus {
+function unknown(xname: string): PowerStatus {
   const error = poweredTypes.has(parseXname(xname).type)
     ? 'Component not found in component map.'
     : 'Component can not have power state and managment state data'
@@ -132,7 +132,7 @@ function unknown(xname: string, { now }: StatusContext): PowerStatus {
     managementState: '',
     error,
     supportedPowerTransitions: [],
-    lastUpdated: now(),
+    lastUpdated: '',
   }
 }
 

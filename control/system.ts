@@ -4,34 +4,90 @@ import { fieldAt, listAt, textAt } from '../exporter/redfish/parse.ts'
 export const powerStates = ['On', 'Off', 'PoweringOn', 'PoweringOff', 'Paused'] as const
 export type PowerState = (typeof powerStates)[number]
 
-/** What a ComputerSystem says of its power. */
+/** What a system, chassis, manager or outlet says of its power. */
 export interface System {
   path: string
   /** Undefined when the device gives none, or one that Redfish does not know. */
   powerState: PowerState | undefined
-  /** Undefined when the system cannot be reset. */
+  /** Undefined when it cannot be reset. */
   reset: ResetAction | undefined
+  /** When it was last restarted, as it says; undefined where it does not. */
+  lastRestart?: string | undefined
 }
 
 export interface ResetAction {
-  /** Where a reset is posted to. */
+  /** Where a reset is sent to. */
   target: string
   /** The ResetTypes that are allowed, in the device's spelling. */
   allowed: readonly string[]
   /** Path of the ActionInfo that lists them where `allowed` is empty (DSP0266, "Actions"). */
   actionInfo: string | undefined
+  /** What carries the ResetType; absent: `ResetType`, by POST. */
+  form?: ResetForm
 }
 
-/** A ComputerSystem's body; undefined when it says nothing of power. */
+/** An outlet takes a PowerState, one of JAWS a `control_action` by PATCH. */
+export type ResetForm = 'ResetType' | 'PowerState' | 'control_action'
+
+/** Where the action of each kind of component stands. */
+const resetActions = ['#ComputerSystem.Reset', '#Chassis.Reset', '#Manager.Reset'] as const
+
+/** The body of a ComputerSystem or Chassis; undefined when it says nothing of power. */
 export function parseSystem(path: string, body: unknown): System | undefined {
   const state = textAt(body, 'PowerState')
-  const reset = parseReset(body)
+  const reset = resetActions.flatMap((name) => parseReset(body, name) ?? [])[0]
   if (state === undefined && reset === undefined) return undefined
-  return { path, powerState: powerStates.find((known) => known === state), reset }
+  return { path, powerState: knownState(state), reset, lastRestart: restartTime(body) }
 }
 
-function parseReset(body: unknown): ResetAction | undefined {
-  const action = fieldAt(body, 'Actions', '#ComputerSystem.Reset')
+/** A manager that answers is on: few have a PowerState, and none another one. */
+export function parseManager(path: string, body: unknown): System {
+  const reset = parseReset(body, '#Manager.Reset')
+  return { path, powerState: 'On', reset, lastRestart: restartTime(body) }
+}
+
+/** An outlet (DMTF `Outlet`; the draft of 2019 has `Target` with a capital letter). */
+export function parseOutlet(path: string, body: unknown): System {
+  const action = fieldAt(body, 'Actions', '#Outlet.PowerControl')
+  const target = textAt(action, 'target') ?? textAt(action, 'Target')
+  const allowed = texts(listAt(action, 'PowerState@Redfish.AllowableValues'))
+  const reset: ResetAction | undefined =
+    target === undefined
+      ? undefined
+      : {
+          target,
+          allowed: allowed.length > 0 ? allowed : ['On', 'Off'],
+          actionInfo: undefined,
+          form: 'PowerState',
+        }
+  return { path, powerState: knownState(textAt(body, 'PowerState')), reset }
+}
+
+/** An outlet of JAWS, ServerTech's interface: one of `/jaws/monitor/outlets`. */
+export function parseJawsOutlet(id: string, body: unknown): System {
+  return {
+    path: `/jaws/monitor/outlets/${id}`,
+    powerState: knownState(textAt(body, 'state')),
+    reset: {
+      target: `/jaws/control/outlets/${id}`,
+      allowed: ['on', 'off'],
+      actionInfo: undefined,
+      form: 'control_action',
+    },
+  }
+}
+
+function knownState(text: string | undefined): PowerState | undefined {
+  return powerStates.find((known) => known === text)
+}
+
+/** `ComputerSystem.LastResetTime` and `Manager.LastResetTime`, where the service has them. */
+function restartTime(body: unknown): string | undefined {
+  return textAt(body, 'LastResetTime') ?? textAt(body, 'BootProgress', 'LastStateTime')
+}
+
+function parseReset(body: unknown, name: string): ResetAction | undefined {
+  const action = fieldAt(body, 'Actions', name)
   const target = textAt(action, 'target')
   if (target === undefined) return undefined
   return {

@@ -1,46 +1,23 @@
 import {
   type Action,
   isRestart,
-  type Operation,
   resetTypeFor,
   supportedOperations,
+  wayAround,
+  wayOff,
 } from './operation.ts'
 import type { PowerState } from './system.ts'
-
-export const openStates = ['new', 'in-progress'] as const
-export const endStates = ['succeeded', 'failed', 'timed-out', 'unsupported', 'cancelled'] as const
-export type EndState = (typeof endStates)[number]
-export type TaskState = (typeof openStates)[number] | EndState
-
-/** `sending` stands before a command leaves: after a crash it may have been sent or not. */
-export const commands = ['none', 'sending', 'accepted', 'unknown'] as const
-export type Command = (typeof commands)[number]
-
-/** One component's share of a transition: all that decides what is done next. */
-export interface Task {
-  operation: Operation
-  /** Minutes for each phase; 0: do not confirm; negative: until `expiresAt`. */
-  deadlineMinutes: number
-  expiresAt: Date
-  state: TaskState
-  description: string
-  error: string | undefined
-  /** What is being brought about; undefined until the device has been seen. */
-  action: Action | undefined
-  /** Of the newest command, as the device spells it. */
-  resetType: string | undefined
-  command: Command
-  sentAt: Date | undefined
-  /** How often the present action was sent. */
-  tries: number
-  /** Reads without an answer in a row. */
-  silences: number
-  deadlineAt: Date | undefined
-}
+import { hasEnded, type Phase, type Task } from './task.ts'
 
 /** What has just come to be known. */
 export type Observation =
-  | { kind: 'system'; powerState: PowerState | undefined; resetTypes: readonly string[] }
+  | {
+      kind: 'system'
+      powerState: PowerState | undefined
+      resetTypes: readonly string[]
+      /** When the device was last restarted, as it says. */
+      lastRestart?: string | undefined
+    }
   /** The device knows no such component. */
   | { kind: 'missing' }
   /** A read that failed; `lasting`: asking again is of no use. */
@@ -50,12 +27,18 @@ export type Observation =
   | { kind: 'refused'; reason: string }
   | { kind: 'busy'; reason: string; retryAfterSeconds: number }
   | { kind: 'unknown'; reason: string }
+  /** A component that it waited for has ended in the wrong state. */
+  | { kind: 'blocked'; by: string }
   | { kind: 'abort' }
 
-/** `task` is the task from now on; it is to be kept before the step is taken. */
+/**
+ * `task` is the task from now on; it is to be kept before the step is taken. `yield`: it waits for
+ * its turn among the components around it.
+ */
 export type Step =
   | { next: 'reset'; resetType: string; task: Task; reason: string }
   | { next: 'wait'; until: Date; task: Task; reason: string }
+  | { next: 'yield'; task: Task; reason: string }
   | { next: 'finish'; task: Task; reason: string }
 
 export interface Moment {
@@ -70,10 +53,6 @@ const maxTries = 3
 const maxSilences = 3
 const maxBackOffSeconds = 30
 const unconfirmedMinutes = 5
-
-export function hasEnded(state: TaskState): state is EndState {
-  return state !== 'new' && state !== 'in-progress'
-}
 
 /**
  * What to do next. A task ends at the latest one look after `expiresAt`; an ended task stays as
@@ -97,9 +76,9 @@ function stepOf(
 ): Step {
   switch (observation.kind) {
     case 'system':
-      return onSystem({ ...task, silences: 0 }, observation, at)
+      return onSystem(seeing(task, observation), observation, at)
     case 'missing':
-      return fail(task, { error: 'Missing xname', reason: 'the device has no such system' })
+      return onMissing(task, at)
     case 'silent':
       return onSilence(task, observation, at)
     case 'accepted':
@@ -112,31 +91,53 @@ function stepOf(
       const waiting: Task = { ...task, command: 'unknown' }
       return wait(waiting, at, 'the outcome is unknown: the state is read before a repeat')
     }
+    case 'blocked':
+      return fail(task, { error: blockedText(task.phase, observation.by) })
   }
 }
 
-interface Seen {
-  powerState: PowerState | undefined
-  resetTypes: readonly string[]
+function blockedText(phase: Phase, by: string): string {
+  return phase === 'on' ? `${by} is not confirmed on` : `${by} is not confirmed off`
+}
+
+type Seen = Observation & { kind: 'system' }
+
+/** A restart is proven by any state but On after the command, or by a later time of restart. */
+function seeing(task: Task, { powerState, lastRestart }: Seen): Task {
+  const moved = powerState !== undefined && powerState !== 'On'
+  const isLater = lastRestart !== undefined && lastRestart !== task.mark
+  const restarted = task.mark !== undefined && isLater
+  const isSent = task.command !== 'none'
+  return {
+    ...task,
+    silences: 0,
+    observed: powerState,
+    observedBefore: task.observedBefore ?? powerState,
+    mark: task.mark ?? lastRestart,
+    isProven: task.isProven || (isSent && (moved || restarted)),
+  }
 }
 
 function onSystem(task: Task, seen: Seen, at: Moment): Step {
   if (task.action !== undefined) return pursue({ ...task, action: task.action }, seen, at)
-  const { operation } = task
-  if (!supportedOperations(seen.resetTypes).includes(operation)) {
+  if (!supportedOperations(seen.resetTypes, task).includes(task.operation)) {
     return unsupported(task, seen)
   }
   const running = isRunning(seen.powerState)
+  const { operation } = task
   if ((operation === 'Soft-Restart' || operation === 'Hard-Restart') && !running) {
     const description = `Component must be in the On state for ${operation}`
     const error = 'Component is in the wrong power state'
     return fail(task, { description, error, reason: report(seen) })
   }
-  const first = firstAction(operation, running)
-  if (seen.powerState === goalOf(first)) {
+  const action = firstAction(task, running, seen.resetTypes)
+  if (seen.powerState === goalOf(action) && !isAround(action)) {
     return succeed(task, 'Component already in desired state', report(seen))
   }
-  return pursue({ ...task, action: first }, seen, at)
+  const begun: Chosen = phase({ ...task, action }, at.now)
+  return action === 'on' && task.phase === 'off'
+    ? turn(begun, report(seen))
+    : pursue(begun, seen, at)
 }
 
 function unsupported(task: Task, { resetTypes }: Seen): Step {
@@ -158,20 +159,33 @@ function isRunning(state: PowerState | undefined): boolean {
   return state === 'On' || state === 'PoweringOff' || state === 'Paused'
 }
 
-function firstAction(operation: Operation, running: boolean): Action {
+/** With others around it that go off as well, a component is turned off, then on. */
+function firstAction(task: Task, running: boolean, offered: readonly string[]): Action {
+  const { operation, isController, hasParents, hasChildren } = task
   if (operation === 'On' || (operation === 'Init' && !running)) return 'on'
-  return operation === 'Force-Off' ? 'forceoff' : 'gracefulshutdown'
+  const isAlone = !hasParents && !hasChildren
+  if (operation === 'Soft-Restart' && (isAlone || isController)) {
+    const around = wayAround(offered, task)
+    if (around !== undefined) return around
+  }
+  return wayOff(operation, offered, task) ?? 'gracefulshutdown'
+}
+
+/** Whether the action is a whole restart, whose goal was reached before it began. */
+function isAround(action: Action): boolean {
+  return action === 'gracefulrestart' || action === 'forcerestart'
 }
 
 function goalOf(action: Action): PowerState {
-  return action === 'on' ? 'On' : 'Off'
+  return action === 'gracefulshutdown' || action === 'forceoff' ? 'Off' : 'On'
 }
 
 /** A task whose action is chosen. */
 type Chosen = Task & { action: Action }
 
 function pursue(task: Chosen, seen: Seen, at: Moment): Step {
-  if (seen.powerState === goalOf(task.action)) return reached(task, seen, at)
+  const isThere = seen.powerState === goalOf(task.action)
+  if (isThere && (!isAround(task.action) || task.isProven)) return reached(task, seen)
   if (isOverdue(task, at.now)) return overdue(task, seen, at)
   const moving = seen.powerState === 'PoweringOn' || seen.powerState === 'PoweringOff'
   const reports = report(seen)
@@ -179,6 +193,8 @@ function pursue(task: Chosen, seen: Seen, at: Moment): Step {
   // A device drops what it is told while it is at work; only ForceOff gets through.
   if (moving && task.action !== 'forceoff') return wait(task, at, reports)
   if (task.command === 'none') return send(task, seen, at, reports)
+  // Of a restart that may have been sent, On tells nothing: it is not sent twice on suspicion.
+  if (isAround(task.action) && task.mark === undefined) return wait(task, at, reports)
   if (task.tries >= maxTries || at.now < retryAt(task, at)) return wait(task, at, reports)
   return send(task, seen, at, `${reports}, the outcome of try ${task.tries} is unknown`)
 }
@@ -188,17 +204,23 @@ function retryAt(task: Task, at: Moment): Date {
   return addSeconds(task.sentAt ?? at.now, backOff(at.confirmSeconds, task.tries))
 }
 
-function reached(task: Chosen, seen: Seen, at: Moment): Step {
+function reached(task: Chosen, seen: Seen): Step {
   const reports = report(seen)
   const description = `Transition confirmed, ${task.action}`
-  if (isLast(task)) return succeed(task, description, reports)
-  const next: Chosen = { ...phase(task, at.now), action: 'on' }
-  next.description = `${description}. Waiting for next transition`
-  return send(next, seen, at, reports)
+  if (isLast(task)) {
+    return succeed({ ...task, confirmedBy: 'power_state' }, description, reports)
+  }
+  return turn({ ...task, description: `${description}. Waiting for next transition` }, reports)
 }
 
-function isLast(task: Task): boolean {
-  return !isRestart(task.operation) || task.action === 'on'
+/** It is off, and comes on when those around it let it. */
+function turn(task: Task, reason: string): Step {
+  const next: Task = { ...task, phase: 'on', action: 'on', command: 'none', tries: 0 }
+  return { next: 'yield', task: { ...next, deadlineAt: undefined }, reason }
+}
+
+function isLast(task: Chosen): boolean {
+  return !isRestart(task.operation) || goalOf(task.action) === 'On'
 }
 
 function isOverdue(task: Task, now: Date): boolean {
@@ -207,10 +229,15 @@ function isOverdue(task: Task, now: Date): boolean {
 
 /** Past its deadline a graceful off is forced where that was asked for and is offered. */
 function overdue(task: Chosen, seen: Seen, at: Moment): Step {
-  const mayForce = task.action === 'gracefulshutdown' && task.operation !== 'Soft-Off'
+  const isSoft = task.operation === 'Soft-Off'
+  const mayForce = task.action === 'gracefulshutdown' && !isSoft
   if (mayForce && resetTypeFor('forceoff', seen.resetTypes) !== undefined) {
-    const forced: Chosen = { ...phase(task, at.now), action: 'forceoff' }
+    const forced: Chosen = phase({ ...task, action: 'forceoff' as const }, at.now)
     return send(forced, seen, at, `the deadline of ${task.action} has passed`)
+  }
+  if (isAround(task.action) && task.command === 'accepted' && seen.powerState === 'On') {
+    const description = `Transition applied, ${task.action}. The restart was not seen.`
+    return succeed(task, description, report(seen))
   }
   return timeOut(task, 'the deadline has passed')
 }
@@ -238,12 +265,15 @@ function send(task: Chosen, seen: Seen, at: Moment, reason: string): Step {
   return { next: 'reset', resetType, task: sending, reason }
 }
 
+/** What others wait for is confirmed, whatever was asked for. */
 function onAccepted(task: Task, at: Moment): Step {
-  if (task.deadlineMinutes === 0 && isLast(task)) {
-    const description = `Transition applied, ${task.action}. Not confirming.`
+  const action = task.action ?? 'on'
+  const isAwaited = task.phase === 'on' ? task.hasChildren : task.hasParents
+  if (task.deadlineMinutes === 0 && isLast({ ...task, action }) && !isAwaited) {
+    const description = `Transition applied, ${action}. Not confirming.`
     return succeed(task, description, 'the device took the command')
   }
-  const description = `Confirming successful transition, ${task.action}`
+  const description = `Confirming successful transition, ${action}`
   const waiting: Task = { ...task, command: 'accepted', description }
   return wait(waiting, at, 'the device took the command')
 }
@@ -254,15 +284,26 @@ function onBusy(task: Task, busy: { reason: string; retryAfterSeconds: number },
   return wait(waiting, at, `the device is busy: ${busy.reason}`, seconds)
 }
 
+/** A controller that has just got power lists its nodes late. */
+function onMissing(task: Task, at: Moment): Step {
+  const reason = 'the device has no such component'
+  if (task.hasParents && !isOverdue(task, at.now)) return wait(task, at, reason)
+  return fail(task, { error: 'Missing xname', reason })
+}
+
+/** Within a parent that has just got power, a controller needs minutes until it answers. */
 function onSilence(task: Task, silent: { reason: string; lasting: boolean }, at: Moment): Step {
   const unsent = task.sentAt === undefined
   const silences = task.silences + (unsent ? 1 : 0)
-  if (silent.lasting || silences >= maxSilences) {
+  const isTooMany = silences >= maxSilences && !task.hasParents
+  if (silent.lasting || isTooMany) {
     const description = unsent ? notAchieved : 'Failed to confirm transition'
-    return fail(task, { description, error: silent.reason })
+    return fail({ ...task, observed: undefined }, { description, error: silent.reason })
   }
-  if (isOverdue(task, at.now)) return timeOut(task, silent.reason)
-  return wait({ ...task, silences }, at, silent.reason, backOff(at.confirmSeconds, silences))
+  const isProven = task.isProven || (task.isController && task.command !== 'none')
+  const heard: Task = { ...task, silences, observed: undefined, isProven }
+  if (isOverdue(task, at.now)) return timeOut(heard, silent.reason)
+  return wait(heard, at, silent.reason, backOff(at.confirmSeconds, silences))
 }
 
 function begin(task: Task, now: Date): Task {
@@ -272,8 +313,9 @@ function begin(task: Task, now: Date): Task {
 /** The task at the start of a new action, with the whole time for it. */
 function phase<T extends Task>(task: T, now: Date): T {
   const minutes = task.deadlineMinutes === 0 ? unconfirmedMinutes : task.deadlineMinutes
+  const seconds = (task.action && task.deadlineSeconds[task.action]) ?? minutes * 60
   const end = task.expiresAt.getTime()
-  const deadline = minutes < 0 ? end : Math.min(now.getTime() + minutes * 60_000, end)
+  const deadline = seconds < 0 ? end : Math.min(now.getTime() + seconds * 1000, end)
   return { ...task, command: 'none', tries: 0, deadlineAt: new Date(deadline) }
 }
 

@@ -1,20 +1,32 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { LimitFunction } from 'p-limit'
 import type { Pool } from 'pg'
 import { RedfishError } from '../exporter/redfish/error.ts'
+import { inTransaction } from '../remote-write/postgres/transaction.ts'
+import { type AuditEntry, audit } from './audit.ts'
+import type { ClaimedTask } from './claim.ts'
 import type { Components } from './components.ts'
+import { type Reset, requestOf } from './controller.ts'
+import type { Exporters } from './exporters.ts'
 import type { ControlMetrics } from './metrics.ts'
 import { describe, observeFailure, observeSilence, observeSystem } from './observe.ts'
-import { type ClaimedTask, type Lease, recordStep } from './queue.ts'
-import { nextStep, type Observation, type Step, type Task } from './transition.ts'
+import { type Lease, recordStep } from './queue.ts'
+import { turnOf } from './sequence.ts'
+import type { ResetAction } from './system.ts'
+import type { Task } from './task.ts'
+import { nextStep, type Observation, type Step } from './transition.ts'
 
 /** What all tasks of a process are worked on with. */
 export interface WorkContext {
   pool: Pool
   components: Components
+  exporters: Exporters
   metrics: ControlMetrics
   now: () => Date
   lease: Lease
   confirmSeconds: number
+  /** Steps are kept so many at once: the rest of the pool is for claims and for the API. */
+  keeping: LimitFunction
   /** Gives up commands that are on their way; their outcome is then unknown. */
   hurry: AbortSignal
 }
@@ -33,28 +45,36 @@ export interface Assignment extends WorkContext {
 interface Look {
   observation: Observation
   sent: string | undefined
-  /** Where a reset is posted to, when the system was read. */
-  target?: string | undefined
+  /** How a reset is sent, when the component was read. */
+  reset?: ResetAction | undefined
+}
+
+/** A look with when a step was decided on it, and the command that is about to leave. */
+interface Taken extends Look {
+  at: Date
+  sending?: string
 }
 
 /**
- * Brings a task to its end: looks, asks the state machine, keeps the step, takes it. Undefined
- * when the task is left to be claimed again: we are closing, or the step was not to be taken.
+ * Brings a task to its end or its next turn: looks, asks the state machine, keeps the step, takes
+ * it. Undefined when the task is left to be claimed again: we are closing, or the step was not to
+ * be taken.
  */
 export async function workOn(assignment: Assignment): Promise<Task | undefined> {
   let { task } = assignment.claimed
   let reason: string | undefined
-  let look = await read(assignment)
+  let look = blocked(assignment) ?? (await read(assignment))
   while (look !== undefined) {
-    const { now, confirmSeconds } = assignment
-    const step = nextStep(task, look.observation, { now: now(), confirmSeconds })
+    const { confirmSeconds } = assignment
+    const at = assignment.now()
+    const step = nextStep(task, look.observation, { now: at, confirmSeconds })
     // A look that changes nothing leaves no row.
     const isNews = step.reason !== reason || !isSame(task, step.task)
     if (step.next === 'reset') {
-      look = await reset(assignment, step, look)
+      look = await reset(assignment, step, { ...look, at })
     } else {
-      if (isNews && !(await keep(assignment, step, look))) return undefined
-      if (step.next === 'finish') return step.task
+      if (isNews && !(await keep(assignment, step, { ...look, at }))) return undefined
+      if (step.next !== 'wait') return step.task
       await pause(assignment, step.until)
       look = await read(assignment)
     }
@@ -64,17 +84,50 @@ export async function workOn(assignment: Assignment): Promise<Task | undefined> 
   return undefined
 }
 
+/** What it has waited for may have ended so that it must not go on. */
+function blocked({ claimed, aborted }: Assignment): Look | undefined {
+  const turn = turnOf(claimed.task, claimed.relatives)
+  if (aborted || typeof turn === 'string') return undefined
+  return { observation: { kind: 'blocked', by: turn.blockedBy }, sent: undefined }
+}
+
 function isSame(a: Task, b: Task): boolean {
   return (Object.keys(b) as (keyof Task)[]).every((key) => a[key] === b[key])
 }
 
-async function keep(assignment: Assignment, step: Step, look: Look): Promise<boolean> {
-  const { pool, claimed, lease, now, steps } = assignment
-  const { observation, sent } = look
-  const taken = { at: now(), sent, received: describe(observation), step }
-  const isKept = await recordStep(pool, { taskId: claimed.taskId, steps, lease }, taken)
+/** A command and an end come with their row in the audit. */
+async function keep(
+  assignment: Assignment,
+  step: Step,
+  { observation, sent, at, sending }: Taken,
+): Promise<boolean> {
+  const { pool, claimed, lease, steps } = assignment
+  const taken = { at, sent, received: describe(observation), step }
+  const place = { taskId: claimed.taskId, steps, lease }
+  const entry = auditEntry(claimed, step, { at, sending })
+  const isKept = await assignment.keeping(async () => {
+    if (entry === undefined) return await recordStep(pool, place, taken)
+    return await inTransaction(pool, async (client) => {
+      const isRecorded = await recordStep(client, place, taken)
+      if (isRecorded) await audit(client, entry)
+      return isRecorded
+    })
+  })
   if (isKept) assignment.steps++
   return isKept
+}
+
+function auditEntry(
+  { transitionId: workId, xname }: ClaimedTask,
+  { next, task, reason }: Step,
+  { at, sending }: { at: Date; sending: string | undefined },
+): AuditEntry | undefined {
+  if (next !== 'reset' && next !== 'finish') return undefined
+  const { operation, observed, observedBefore: before, state, error } = task
+  const row = { at, workId, xname, operation }
+  if (next === 'reset') return { ...row, event: 'sent', before: observed, sent: sending }
+  const outcome = error === undefined ? state : `${state}: ${error}`
+  return { ...row, event: 'ended', before, after: observed, outcome, detail: { reason } }
 }
 
 /** Asks the device; undefined when the task is to be left. */
@@ -88,9 +141,9 @@ async function read(assignment: Assignment): Promise<Look | undefined> {
 
 async function readDevice({ claimed, components, metrics, interrupt }: Assignment): Promise<Look> {
   try {
-    const system = await components.readNode(claimed.xname, interrupt.signal)
+    const system = await components.read(claimed.xname, interrupt.signal)
     const sent = system && `GET ${system.path}`
-    return { observation: observeSystem(system), sent, target: system?.reset?.target }
+    return { observation: observeSystem(system), sent, reset: system?.reset }
   } catch (error) {
     if (!(error instanceof RedfishError)) throw error
     if (!interrupt.signal.aborted) metrics.deviceErrors.inc({ reason: error.kind })
@@ -102,24 +155,35 @@ async function readDevice({ claimed, components, metrics, interrupt }: Assignmen
 async function reset(
   assignment: Assignment,
   step: Step & { next: 'reset' },
-  look: Look,
+  look: Taken,
 ): Promise<Look | undefined> {
-  const { components, claimed } = assignment
-  const { target } = look
-  if (target === undefined) throw new Error(`${claimed.xname}: a reset without a target`)
+  const { components, claimed, exporters } = assignment
+  const { reset } = look
+  if (reset === undefined) throw new Error(`${claimed.xname}: a reset without a target`)
   return await components.alone(claimed.xname, async () => {
-    if (!(await keep(assignment, step, look))) return undefined
-    return await send(assignment, { target, resetType: step.resetType })
+    await exporters.hold(claimed.device)
+    try {
+      const command = { ...reset, resetType: step.resetType }
+      if (!(await keep(assignment, step, { ...look, sending: textOf(command) }))) return undefined
+      return await send(assignment, command)
+    } finally {
+      exporters.release(claimed.device)
+    }
   })
+}
+
+function textOf(reset: Reset): string {
+  const { method, body } = requestOf(reset)
+  return `${method} ${reset.target} ${JSON.stringify(body)}`
 }
 
 async function send(
   { claimed, components, metrics, hurry }: Assignment,
-  { target, resetType }: { target: string; resetType: string },
+  reset: Reset,
 ): Promise<Look> {
-  const sent = `POST ${target} ${JSON.stringify({ ResetType: resetType })}`
+  const sent = textOf(reset)
   try {
-    await components.resetNode(claimed.xname, { target, resetType }, hurry)
+    await components.reset(claimed.xname, reset, hurry)
     return { observation: { kind: 'accepted' }, sent }
   } catch (error) {
     if (!(error instanceof RedfishError)) throw error
@@ -128,8 +192,9 @@ async function send(
   }
 }
 
+/** A tenth more at random: devices that were told at once are not all asked at once. */
 async function pause({ interrupt, now }: Assignment, until: Date): Promise<void> {
-  const milliseconds = Math.max(0, until.getTime() - now().getTime())
+  const milliseconds = Math.max(0, until.getTime() - now().getTime()) * (1 + Math.random() / 10)
   await sleep(milliseconds, undefined, { signal: interrupt.signal }).catch((error: unknown) => {
     if (!interrupt.signal.aborted) throw error
   })

@@ -41,7 +41,10 @@ describe('the control endpoint', () => {
     await withControl({ token: undefined }, async ({ call }) => {
       const { status, body } = await call('GET', '/power-status')
       assert.equal(status, 401)
-      assert.equal(body.detail, 'control.token is not configured: every request is refused')
+      assert.equal(
+        body.detail,
+        'neither control.token nor control.users is configured: the request is refused',
+      )
     })
   })
 

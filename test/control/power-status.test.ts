@@ -40,6 +40,8 @@ describe('the power status', () => {
     error: string
     supportedPowerTransitions: string[]
     lastUpdated: string
+    observedAt: string
+    changedAt: string
   }
   const get = async (query: string): Promise<Status[]> =>
     (await control.call('GET', `/v1/power-status${query}`)).body.status
@@ -57,7 +59,7 @@ describe('the power status', () => {
 
   it('has the fields of PCS', async () => {
     const [found] = await get('?xname=x1000c0s0b0n0')
-    const { lastUpdated = '', ...rest } = found ?? {}
+    const { lastUpdated = '', observedAt = '', changedAt = '', ...rest } = found ?? {}
     assert.deepEqual(rest, {
       xname: 'x1000c0s0b0n0',
       powerState: 'on',
@@ -73,7 +75,20 @@ describe('the power status', () => {
         'Force-Off',
       ],
     })
-    assert.ok(Math.abs(Date.parse(lastUpdated) - Date.now()) < 60_000)
+    assert.ok(Math.abs(Date.parse(observedAt) - Date.now()) < 60_000)
+    assert.equal(lastUpdated, changedAt)
+  })
+
+  it('tells when it was read and since when it has been so', async () => {
+    const [first] = await get('?xname=x3000c0s2b0n0')
+    const [second] = await get('?xname=x3000c0s2b0n0')
+    assert.ok((first?.observedAt ?? '') < (second?.observedAt ?? ''))
+    assert.equal(first?.changedAt, second?.changedAt)
+    Object.assign(gigabyte.nodes['Self'] ?? {}, { powerState: 'On' })
+    const [changed] = await get('?xname=x3000c0s2b0n0')
+    assert.equal(changed?.changedAt, changed?.observedAt)
+    Object.assign(gigabyte.nodes['Self'] ?? {}, { powerState: 'Off' })
+    await get('?xname=x3000c0s2b0n0')
   })
 
   it('is the same by POST, in the order asked, each name once', async () => {
@@ -108,11 +123,11 @@ describe('the power status', () => {
   it('keeps a name that is not known, whatever the filter, and says why', async () => {
     const found = await get('?xname=x9000c0s0b0n0&xname=x1000c0s0b0n9&xname=x0&powerStateFilter=on')
     assert.deepEqual(
-      found.map(({ powerState, error }) => [powerState, error]),
+      found.map(({ powerState, error, lastUpdated }) => [powerState, error, lastUpdated]),
       [
-        ['', 'Component not found in component map.'],
-        ['', 'Component not found in component map.'],
-        ['', 'Component can not have power state and managment state data'],
+        ['', 'Component not found in component map.', ''],
+        ['', 'Component not found in component map.', ''],
+        ['', 'Component can not have power state and managment state data', ''],
       ],
     )
   })
@@ -126,9 +141,14 @@ describe('the power status', () => {
   it('is refused with 400 for what is no xname or filter', async () => {
     const bad = await control.call('GET', '/power-status?xname=nonsense')
     assert.equal(bad.status, 400)
-    assert.equal(bad.body.detail, 'xname: "nonsense": no xname')
+    assert.equal(bad.body.detail, 'invalid xnames detected: nonsense')
     assert.equal(bad.body.status, 400)
-    assert.equal((await control.call('GET', '/power-status?powerStateFilter=dim')).status, 400)
+    for (const filter of ['powerStateFilter', 'managementStateFilter']) {
+      const { status, body } = await control.call('GET', `/power-status?${filter}=FAKE`)
+      assert.deepEqual([status, body.detail], [400, `invalid ${filter} type: FAKE`])
+      const posted = await control.call('POST', '/power-status', { [filter]: 'FAKE' })
+      assert.deepEqual([posted.status, posted.body.detail], [400, body.detail])
+    }
     assert.equal((await control.call('POST', '/power-status')).status, 400)
   })
 })

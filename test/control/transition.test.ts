@@ -2,40 +2,26 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { operations } from '../../control/operation.ts'
 import { powerStates } from '../../control/system.ts'
-import {
-  endStates,
-  hasEnded,
-  nextStep,
-  type Observation,
-  type Step,
-  type Task,
-} from '../../control/transition.ts'
+import { endStates, hasEnded, newTask, type Task } from '../../control/task.ts'
+import { nextStep, type Observation, type Step } from '../../control/transition.ts'
 
 const start = new Date('2026-01-01T00:00:00Z')
-const resetTypes = ['On', 'Off', 'ForceOff', 'GracefulShutdown', 'ForceRestart', 'forceOFF']
+const resetTypes = [
+  ...['On', 'Off', 'ForceOff', 'GracefulShutdown', 'ForceRestart', 'forceOFF'],
+  'GracefulRestart',
+]
 
-const newTask = fc
+const anyTask = fc
   .record({
     operation: fc.constantFrom(...operations),
     deadlineMinutes: fc.integer({ min: -1, max: 10 }),
+    deadlineSeconds: fc.constantFrom({}, { on: 7 }, { gracefulshutdown: 20, forceoff: 3 }),
+    forced: fc.boolean(),
+    isController: fc.boolean(),
+    hasParents: fc.boolean(),
+    hasChildren: fc.boolean(),
   })
-  .map(
-    ({ operation, deadlineMinutes }): Task => ({
-      operation,
-      deadlineMinutes,
-      expiresAt: new Date(start.getTime() + 24 * 3_600_000),
-      state: 'new',
-      description: 'Gathering data',
-      error: undefined,
-      action: undefined,
-      resetType: undefined,
-      command: 'none',
-      sentAt: undefined,
-      tries: 0,
-      silences: 0,
-      deadlineAt: undefined,
-    }),
-  )
+  .map((asked) => newTask({ ...asked, expiresAt: new Date(start.getTime() + 24 * 3_600_000) }))
 
 const reason = fc.constant('a reason')
 /** What a read of the device can bring. */
@@ -46,6 +32,7 @@ const read: fc.Arbitrary<Observation> = fc.oneof(
       kind: fc.constant('system' as const),
       powerState: fc.constantFrom(...powerStates, undefined),
       resetTypes: fc.subarray(resetTypes),
+      lastRestart: fc.constantFrom(undefined, '2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z'),
     }),
   },
   fc.record({ kind: fc.constant('silent' as const), reason, lasting: fc.constant(false) }),
@@ -96,7 +83,7 @@ function follow(task: Task, next: () => Observation, nextOutcome: () => Observat
 describe('the next step of a task', () => {
   it('ends it, whatever the device does, with a bounded number of commands', () => {
     fc.assert(
-      fc.property(newTask, fc.infiniteStream(read), fc.infiniteStream(outcome), (task, r, o) => {
+      fc.property(anyTask, fc.infiniteStream(read), fc.infiniteStream(outcome), (task, r, o) => {
         const run = follow(
           task,
           () => r.next().value,
@@ -116,7 +103,7 @@ describe('the next step of a task', () => {
 
   it('leaves an ended task as it is', () => {
     const ended = fc
-      .tuple(newTask, fc.constantFrom(...endStates))
+      .tuple(anyTask, fc.constantFrom(...endStates))
       .map(([task, state]): Task => ({ ...task, state }))
     fc.assert(
       fc.property(ended, any, fc.date({ noInvalidDate: true }), (task, observation, now) => {
@@ -129,7 +116,7 @@ describe('the next step of a task', () => {
 
   it('succeeds only where the device has reported the state, or was not to be asked', () => {
     fc.assert(
-      fc.property(newTask, fc.infiniteStream(any), fc.infiniteStream(outcome), (task, r, o) => {
+      fc.property(anyTask, fc.infiniteStream(any), fc.infiniteStream(outcome), (task, r, o) => {
         const { steps, seen } = follow(
           task,
           () => r.next().value,
@@ -137,7 +124,10 @@ describe('the next step of a task', () => {
         )
         if (steps.at(-1)?.task.state !== 'succeeded') return
         const last = seen.at(-1)
-        if (last?.kind === 'accepted') return assert.equal(task.deadlineMinutes, 0)
+        if (last?.kind === 'accepted') {
+          assert.equal(task.deadlineMinutes, 0)
+          return assert.equal(steps.at(-1)?.task.confirmedBy, undefined)
+        }
         assert.equal(last?.kind, 'system')
         const isOff = ['Off', 'Soft-Off', 'Force-Off'].includes(task.operation)
         assert.equal(last?.kind === 'system' && last.powerState, isOff ? 'Off' : 'On')
@@ -147,7 +137,7 @@ describe('the next step of a task', () => {
 
   it('never forces a Soft-Off, and turns nothing on that is to be off', () => {
     fc.assert(
-      fc.property(newTask, fc.infiniteStream(read), fc.infiniteStream(outcome), (task, r, o) => {
+      fc.property(anyTask, fc.infiniteStream(read), fc.infiniteStream(outcome), (task, r, o) => {
         const { steps } = follow(
           task,
           () => r.next().value,
@@ -156,6 +146,7 @@ describe('the next step of a task', () => {
         const sent = steps.flatMap((step) => (step.next === 'reset' ? [step.resetType] : []))
         if (task.operation === 'Soft-Off') assert.ok(!sent.some((type) => /^force/i.test(type)))
         if (/Off$/.test(task.operation)) assert.ok(!sent.includes('On'))
+        if (/Off$/.test(task.operation)) assert.ok(!sent.some((type) => /Restart$/.test(type)))
         if (task.operation === 'On') assert.ok(sent.every((type) => type === 'On'))
       }),
     )

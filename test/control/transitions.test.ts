@@ -65,16 +65,20 @@ describe('a transition', () => {
         succeeded: 1,
         'un-supported': 0,
       },
+      result: 'succeeded',
     })
     assert.equal(Date.parse(automaticExpirationTime) - Date.parse(createTime), 24 * 3_600_000)
-    const { startTime, endTime, ...task } = tasks[0]
-    assert.ok(startTime <= endTime)
+    const { startTime, sentTime, endTime, ...task } = tasks[0]
+    assert.ok(startTime <= sentTime && sentTime <= endTime)
     assert.deepEqual(task, {
       xname: 'x1000c0s0b0n0',
       taskStatus: 'succeeded',
       taskStatusDescription: 'Transition confirmed, gracefulshutdown',
       state: 'succeeded',
       resetType: 'Off',
+      powerStateBefore: 'On',
+      powerState: 'Off',
+      confirmedBy: 'power_state',
     })
     const list = await control.call('GET', '/v1/transitions')
     assert.deepEqual(list.body.transitions, [{ ...rest, createTime, automaticExpirationTime }])
@@ -183,7 +187,7 @@ describe('a transition', () => {
   })
 
   it('says for each name what is wrong with it, and does the others', async () => {
-    const names = ['nonsense', 'x1000c0', 'x9000c0s0b0n0', 'x1000c0s0b0n7', 'x1000c0s0b0n0']
+    const names = ['nonsense', 'x1000', 'x9000c0s0b0n0', 'x1000c0s0b0n7', 'x1000c0s0b0n0']
     const record = await control.ended(await control.start('Off', names))
     const found = new Map(record.tasks.map((task: { xname: string }) => [task.xname, task]))
     const outcome = (xname: string) => {
@@ -192,8 +196,8 @@ describe('a transition', () => {
     }
     const text = 'Failed to achieve transition'
     assert.deepEqual(outcome('nonsense'), ['failed', 'Invalid xname', text])
-    const noPower = 'No power control for component type Chassis'
-    assert.deepEqual(outcome('x1000c0'), ['unsupported', noPower, text])
+    const noPower = 'No power control for component type Cabinet'
+    assert.deepEqual(outcome('x1000'), ['unsupported', noPower, text])
     assert.deepEqual(outcome('x9000c0s0b0n0'), ['failed', 'Missing xname', text])
     assert.deepEqual(outcome('x1000c0s0b0n7'), ['failed', 'Missing xname', text])
     assert.equal(outcome('x1000c0s0b0n0')[0], 'succeeded')
@@ -318,11 +322,13 @@ describe('a transition', () => {
 
   it('is counted, with its tasks, by operation and outcome', async () => {
     await control.ended(await control.start('Off', ['x1000c0s0b0n0']))
-    const flight = /^joulebridge_power_tasks_in_flight 0$/m
+    const ended = 'joulebridge_power_transitions_ended_total{operation="Off",outcome="succeeded"} 1'
     const text = await until(async () => {
       const { body } = await control.call('GET', '/metrics')
-      return flight.test(body) ? String(body) : undefined
+      return body.includes(ended) ? String(body) : undefined
     }, 15)
+    assert.match(text, /^joulebridge_power_tasks_in_flight 0$/m)
+    assert.match(text, /^joulebridge_power_task_duration_seconds_count\{operation="Off"\} 1$/m)
     assert.match(text, /^joulebridge_power_transitions_total\{operation="Off"\} 1$/m)
     assert.ok(text.includes('joulebridge_power_tasks_total{operation="Off",outcome="succeeded"} 1'))
     assert.match(text, /^joulebridge_power_oldest_task_seconds 0$/m)
