@@ -12,7 +12,7 @@ describeMockups('the power status of recorded devices', () => {
     CMM: 'x1000c0b0',
   }
 
-  it('names each node, its state and what it allows', async () => {
+  it('names each component, its state and what it allows', async () => {
     const found = await Promise.all(
       Object.entries(places).map(async ([kind, xname]) => ({
         xname,
@@ -29,15 +29,18 @@ describeMockups('the power status of recorded devices', () => {
         return `${xname} ${powerState} ${supportedPowerTransitions.length}`
       })
       assert.deepEqual(shown, [
-        'x1000c0b0 on 0',
-        'x1000c0s0b0 on 0',
+        'x1000c0 on 7',
+        'x1000c0b0 on 1',
+        'x1000c0s0 on 7',
+        'x1000c0s0b0 on 1',
         'x1000c0s0b0n0 on 7',
-        'x1000c0s1b0 on 0',
+        'x1000c0s1 on 7',
+        'x1000c0s1b0 on 1',
         'x1000c0s1b0n0 on 7',
         'x1000c0s1b0n1 on 7',
-        'x3000c0s1b0 on 0',
+        'x3000c0s1b0 on 1',
         'x3000c0s1b0n0 on 7',
-        'x3000c0s2b0 on 0',
+        'x3000c0s2b0 on 1',
         'x3000c0s2b0n0 on 7',
       ])
     } finally {
