@@ -104,6 +104,39 @@ export const cabinet: Variable = {
   multi: true,
 }
 
+export const account: Variable = {
+  name: 'account',
+  label: 'Account',
+  query: { sql: 'select distinct account from job where account is not null order by 1' },
+  multi: true,
+}
+
+/** To the cabinet, node or job that the value in question is of: by a series' label. */
+export const toCabinet = linkTo('Cabinet', 'joulebridge-cabinet', 'cabinet')
+export const toNode = linkTo('Node', 'joulebridge-node', 'xname')
+export const toJob = linkTo('Job', 'joulebridge-job', 'jobid')
+
+function linkTo(title: string, board: string, label: string): Link {
+  const value = `\${__field.labels.${label}}`
+  return { title: `${title} ${value}`, board, variables: { [label]: value } }
+}
+
+/** The same from a cell of a table. */
+export const jobColumn: Column = {
+  name: 'job_id',
+  title: 'Job',
+  link: cellLink('Job', 'joulebridge-job', 'jobid'),
+}
+export const nodeColumn: Column = {
+  name: 'xname',
+  title: 'Place',
+  link: cellLink('Node', 'joulebridge-node', 'xname'),
+}
+
+function cellLink(title: string, board: string, variable: string): Link {
+  return { title: `${title} \${__value.raw}`, board, variables: { [variable]: '${__value.raw}' } }
+}
+
 export const jobAnnotation: Annotation = {
   name: 'Jobs',
   color: 'blue',

@@ -1,4 +1,4 @@
-import type { Board } from '../board.ts'
+import { account, type Board } from '../board.ts'
 
 /** Jobs that ended in the time shown. */
 const ended = `from job_summary
@@ -18,14 +18,7 @@ export const accounts: Board = {
   uid: 'joulebridge-accounts',
   title: 'Accounts and users',
   description: 'Who used how much: energy of the jobs that ended, power of those that run.',
-  variables: [
-    {
-      name: 'account',
-      label: 'Account',
-      query: { sql: 'select distinct account from job where account is not null order by 1' },
-      multi: true,
-    },
-  ],
+  variables: [account],
   from: 'now-24h',
   rows: [
     {

@@ -1,10 +1,4 @@
-import { type Board, cabinet as chosen, inCabinet, transitionAnnotation } from '../board.ts'
-
-const toNode = {
-  title: 'Node ${__field.labels.xname}',
-  board: 'joulebridge-node',
-  variables: { xname: '${__field.labels.xname}' },
-}
+import { type Board, cabinet as chosen, inCabinet, toNode, transitionAnnotation } from '../board.ts'
 
 export const cabinet: Board = {
   uid: 'joulebridge-cabinet',

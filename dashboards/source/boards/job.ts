@@ -1,4 +1,4 @@
-import { type Board, transitionAnnotation } from '../board.ts'
+import { type Board, nodeColumn, toNode, transitionAnnotation } from '../board.ts'
 
 /** Power of the nodes while the job holds them. */
 const itsNodes =
@@ -79,11 +79,7 @@ from job_summary where job_id::text = \${jobid:sqlstring}`,
           min: 0,
           stacked: true,
           targets: [{ promql: itsNodes, legend: '{{xname}}' }],
-          link: {
-            title: 'Node ${__field.labels.xname}',
-            board: 'joulebridge-node',
-            variables: { xname: '${__field.labels.xname}' },
-          },
+          link: toNode,
           mayBeEmpty: 'the job ran before Prometheus knew of it',
         },
         {
@@ -124,15 +120,7 @@ where not whole order by joules desc nulls last limit 500`,
             },
           ],
           columns: [
-            {
-              name: 'xname',
-              title: 'Place',
-              link: {
-                title: 'Node ${__value.raw}',
-                board: 'joulebridge-node',
-                variables: { xname: '${__value.raw}' },
-              },
-            },
+            nodeColumn,
             { name: 'node', title: 'Node' },
             { name: 'joules', title: 'Energy', unit: 'joule' },
             { name: 'joules_low', title: 'At least', unit: 'joule' },

@@ -1,30 +1,13 @@
-import type { Board, Column } from '../board.ts'
+import { account, type Board, jobColumn } from '../board.ts'
 
 const inRange = `started_at < $__timeTo()::timestamptz
   and (ended_at is null or ended_at >= $__timeFrom()::timestamptz)`
-
-export const jobColumn: Column = {
-  name: 'job_id',
-  title: 'Job',
-  link: {
-    title: 'Job ${__value.raw}',
-    board: 'joulebridge-job',
-    variables: { jobid: '${__value.raw}' },
-  },
-}
 
 export const jobs: Board = {
   uid: 'joulebridge-jobs',
   title: 'Jobs',
   description: 'Jobs by energy: which used most, and how well each was measured.',
-  variables: [
-    {
-      name: 'account',
-      label: 'Account',
-      query: { sql: 'select distinct account from job where account is not null order by 1' },
-      multi: true,
-    },
-  ],
+  variables: [account],
   from: 'now-6h',
   rows: [
     {

@@ -1,4 +1,4 @@
-import { type Board, jobAnnotation, transitionAnnotation } from '../board.ts'
+import { type Board, jobAnnotation, jobColumn, transitionAnnotation } from '../board.ts'
 
 const here = 'xname="$xname"'
 
@@ -192,15 +192,7 @@ order by a.started_at desc limit 50`,
             },
           ],
           columns: [
-            {
-              name: 'job_id',
-              title: 'Job',
-              link: {
-                title: 'Job ${__value.raw}',
-                board: 'joulebridge-job',
-                variables: { jobid: '${__value.raw}' },
-              },
-            },
+            jobColumn,
             { name: 'user_name', title: 'User' },
             { name: 'name', title: 'Name' },
             { name: 'started_at', title: 'Start', unit: 'dateTimeAsIso' },

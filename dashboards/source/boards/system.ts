@@ -1,10 +1,13 @@
-import { type Board, cabinet, inCabinet, jobAnnotation, transitionAnnotation } from '../board.ts'
-
-const toCabinet = {
-  title: 'Cabinet ${__field.labels.cabinet}',
-  board: 'joulebridge-cabinet',
-  variables: { cabinet: '${__field.labels.cabinet}' },
-}
+import {
+  type Board,
+  cabinet,
+  inCabinet,
+  jobAnnotation,
+  toCabinet,
+  toJob,
+  toNode,
+  transitionAnnotation,
+} from '../board.ts'
 
 export const system: Board = {
   uid: 'joulebridge-system',
@@ -143,11 +146,7 @@ export const system: Board = {
           min: 0,
           targets: [{ promql: 'topk(10, jobid:power_watts:sum)', legend: '{{jobid}} {{user}}' }],
           mayBeEmpty: 'no job runs',
-          link: {
-            title: 'Job ${__field.labels.jobid}',
-            board: 'joulebridge-job',
-            variables: { jobid: '${__field.labels.jobid}' },
-          },
+          link: toJob,
         },
         {
           kind: 'series',
@@ -168,11 +167,7 @@ export const system: Board = {
           targets: [
             { promql: `topk(10, node:power_watts:max{${inCabinet}})`, legend: '{{xname}}' },
           ],
-          link: {
-            title: 'Node ${__field.labels.xname}',
-            board: 'joulebridge-node',
-            variables: { xname: '${__field.labels.xname}' },
-          },
+          link: toNode,
         },
       ],
     },
