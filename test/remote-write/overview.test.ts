@@ -10,9 +10,10 @@ import { storeSeries } from '../support/samples.ts'
 describe('GET /api/v1/overview', () => {
   let service: Service
   let pool: Pool
-  const now = Math.floor(Date.now() / 1000)
+  let now: number
 
   before(async () => {
+    now = Math.floor(Date.now() / 1000)
     const database = await cloneDatabase()
     pool = database.pool
     service = await startRecord(database.url)
