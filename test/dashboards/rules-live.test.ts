@@ -195,7 +195,11 @@ describe('the rules in a real Prometheus', function realPrometheus() {
 /** Restarts a node through power control, so that there is a transition to look at. */
 async function switchNode(controlUrl: string): Promise<void> {
   const component = { xname: 'x1000c0s7b0n1' }
-  const body = JSON.stringify({ operation: 'Hard-Restart', location: [component] })
+  const body = JSON.stringify({
+    operation: 'Hard-Restart',
+    location: [component],
+    allowRunningJobs: true,
+  })
   const authorization = `Bearer ${chainControlToken}`
   const headers = { authorization, 'content-type': 'application/json' }
   const answer = await fetch(`${controlUrl}/transitions`, { method: 'POST', headers, body })
