@@ -42,20 +42,20 @@ export const pduMetrics = [
     'cray_pdu_temperature_celsius',
     'Temperature at a probe; JAWS monitor/sensors/temp temperature_celsius, Redfish ' +
       'RackPDUs/*/Sensors/* and Metrics, Cel.',
-    [...common, 'probe', 'name'],
+    [...common, 'chassis', 'probe', 'name'],
   ),
   gauge(
     'cray_pdu_humidity_ratio',
     'Relative humidity at a probe; JAWS monitor/sensors/humidity relative_humidity, Redfish ' +
       'RackPDUs/*/Sensors/* and Metrics, % x 0.01.',
-    [...common, 'probe', 'name'],
+    [...common, 'chassis', 'probe', 'name'],
   ),
   gauge(
     'cray_pdu_dew_point_celsius',
     'Derived: dew point at a probe, from its cray_pdu_temperature_celsius and ' +
       "cray_pdu_humidity_ratio by Magnus' formula (WMO-No. 8: 17.62, 243.12 Cel), within 0.1 Cel " +
       'of that air; absent while one of them is.',
-    [...common, 'probe'],
+    [...common, 'chassis', 'probe'],
   ),
 ] as const
 

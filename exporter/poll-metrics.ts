@@ -63,6 +63,12 @@ export const pollMetrics = [
     device,
   ),
   gauge(
+    'cray_device_login_pause_until_timestamp_seconds',
+    'Until when the device does not get the refused password again, lest it lock the account; ' +
+      'absent when it may.',
+    device,
+  ),
+  gauge(
     'cray_device_series_cut',
     'Series of a device beyond the 10000 that are shown; absent while there are none.',
     device,

@@ -49,6 +49,6 @@ function byPlace(
   return found
 }
 
-function placeOf({ xname, bmc, source, probe }: Reading['labels']): string {
-  return JSON.stringify([xname, bmc, source, probe])
+function placeOf({ xname, bmc, source, chassis, probe }: Reading['labels']): string {
+  return JSON.stringify([xname, bmc, source, chassis, probe])
 }

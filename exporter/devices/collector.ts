@@ -9,6 +9,15 @@ export interface Plan {
   slow: readonly string[]
   /** What does not change while the device runs. */
   once?: readonly string[]
+  /** Absent: each resource is asked for by itself. */
+  expand?: Expand | undefined
+}
+
+/** What a service says that it can do to give a list with its members (DSP0266, `$expand`). */
+export interface Expand {
+  /** What stands after the `?`. */
+  query: string
+  lists: readonly string[]
 }
 
 /** What is known of one kind of device: which resources to get, and what they mean. */

@@ -7,24 +7,21 @@ import {
   ifAny,
   listingIfAny,
 } from '../redfish/collection.ts'
-import { linkAt } from '../redfish/parse.ts'
+import { linkAt, listAt } from '../redfish/parse.ts'
 import type { Collector, Plan } from './collector.ts'
+import { isOddlyNamed, nodeNames } from './cray-nodes.ts'
+import { oldReadings } from './cray-old.ts'
 import { type CrayPlace, crayPlace } from './cray-place.ts'
 import { isFastSensor, sensorReadings } from './cray-sensors.ts'
-import {
-  alarmReadings,
-  controlReadings,
-  oldLimitReadings,
-  triggeredReadings,
-} from './cray-state.ts'
+import { alarmReadings, controlReadings, triggeredReadings } from './cray-state.ts'
 import { partReadings } from './health.ts'
 import { powerStateReadings } from './power-state.ts'
 
 /**
  * The controllers of Cray EX hardware, one firmware family: chassis (CMM), node (nC of any blade)
  * and switch (sC). All their values are sensors, one GET each. The old `Power` and `Thermal` of
- * the same chassis are left alone, but for limits and the names of rectifiers: they fill in
- * thresholds for sensors that were never read.
+ * a chassis that has sensors are left alone, but for limits and the names of rectifiers: they fill
+ * in thresholds for sensors that were never read.
  */
 export const crayController: Collector = {
   kind: 'cray-controller',
@@ -32,56 +29,100 @@ export const crayController: Collector = {
   readings,
 }
 
-async function plan(get: Get): Promise<Plan> {
+async function plan(ask: Get): Promise<Plan> {
+  const seen = new Map<string, unknown>()
+  const get: Get = async (path) => {
+    const body = await ask(path)
+    seen.set(path, body)
+    return body
+  }
   const sensors: string[] = []
+  const fast: string[] = []
   const slow: string[] = []
   const once: string[] = []
+  const components: string[] = []
   for (const path of await collection('/redfish/v1/Chassis', get)) {
     const chassis = await ifAny(get(path))
-    const list = linkAt(chassis, 'Sensors')
-    const { members, pages } = await listingIfAny(list, get)
+    const { members, pages } = await listingIfAny(linkAt(chassis, 'Sensors'), get)
     once.push(...pages)
     sensors.push(...members)
-    slow.push(...(await limitPaths(path, chassis, get)))
+    const controls = await collectionIfAny(linkAt(chassis, 'Controls'), get)
+    slow.push(...controls)
     slow.push(...(await collectionIfAny(linkAt(chassis, 'Oem', 'Alarms'), get)))
-    if (chassis !== undefined) slow.push(path)
-    const isPowered = members.some((member) => /\/Rectifier\d+\w*$/.test(member))
-    const rectifiers = isPowered ? linkAt(chassis, 'Power') : undefined
-    if (rectifiers !== undefined) slow.push(rectifiers)
+    if (chassis !== undefined) components.push(path)
+    const old = await oldPaths(chassis, { members, controls }, get)
+    fast.push(...old.fast)
+    slow.push(...old.slow)
   }
-  slow.push(...(await collectionIfAny('/redfish/v1/Systems', get)))
-  slow.push(...(await collectionIfAny('/redfish/v1/Managers', get)))
-  const fast = sensors.filter(isFastSensor)
-  slow.push(...sensors.filter((path) => !isFastSensor(path)))
+  components.push(...(await collectionIfAny('/redfish/v1/Systems', get)))
+  if (components.some(isOddlyNamed)) {
+    for (const path of components.filter((each) => !seen.has(each))) await ifAny(get(path))
+  }
+  const names = nodeNames(seen)
+  slow.push(...components, ...(await collectionIfAny('/redfish/v1/Managers', get)))
+  fast.push(...sensors.filter((path) => isFastSensor(path, names)))
+  slow.push(...sensors.filter((path) => !isFastSensor(path, names)))
+  // Where the nodes are called otherwise, that is to be known before the first reading is shown.
+  if (names.size > 0) once.push(...components)
   return { fast: fast.length > 0 ? fast : ['/redfish/v1'], slow, once }
 }
 
-/** The power limits of a node: `Controls`, or in older firmware its `Power`. */
-async function limitPaths(path: string, chassis: unknown, get: Get): Promise<string[]> {
-  const controls = await collectionIfAny(linkAt(chassis, 'Controls'), get)
-  if (controls.length > 0) return controls
+/**
+ * What is worth reading of a chassis' old `Power` and `Thermal`: all, where it lists no sensors; of
+ * one that does, the limits that it has instead of `Controls`, and the names of rectifiers.
+ */
+async function oldPaths(
+  chassis: unknown,
+  { members, controls }: Record<'members' | 'controls', readonly string[]>,
+  get: Get,
+): Promise<{ fast: string[]; slow: string[] }> {
   const power = linkAt(chassis, 'Power')
-  return power !== undefined && /\/Node[ _-]?\d+$/i.test(path) ? [power] : []
+  if (members.length > 0) {
+    const isPowered = members.some((member) => /\/Rectifier\d+\w*$/.test(member))
+    const isNode = members.some((member) => nodeSensor.test(member))
+    const isWanted = isPowered || (isNode && controls.length === 0)
+    return { fast: [], slow: power !== undefined && isWanted ? [power] : [] }
+  }
+  const body = power === undefined ? undefined : await ifAny(get(power))
+  const found = { fast: [] as string[], slow: [] as string[] }
+  const isMetering = listAt(body, 'PowerControl').length > 0
+  if (power !== undefined && body !== undefined) found[isMetering ? 'fast' : 'slow'].push(power)
+  const thermal = linkAt(chassis, 'Thermal')
+  if (thermal !== undefined && (await ifAny(get(thermal))) !== undefined) found.slow.push(thermal)
+  return found
 }
+
+const nodeSensor = /\/Node[ _-]?\d+\/Sensors\/|\/ChassisVoltageRegulator0InputEnergy$/i
 
 function readings(
   device: Pick<Device, 'xname'>,
   resources: ReadonlyMap<string, unknown>,
 ): Reading[] {
-  const found = sensorReadings(device.xname, resources)
+  const names = nodeNames(resources)
+  const found = [
+    ...sensorReadings(device.xname, resources, names),
+    ...oldReadings(device.xname, resources, names),
+  ]
   for (const [path, body] of resources) {
-    const [, chassis, part = ''] = componentPath.exec(path) ?? []
-    if (chassis === undefined) continue
+    const [, component, part = ''] = componentPath.exec(path) ?? []
+    if (component === undefined) continue
+    const chassis = nameIn(names, component)
     const labels = crayPlace(device.xname, chassis)
     if (part === '') found.push(...componentReadings(labels, chassis, body))
-    else if (part === '/Power') found.push(...oldLimitReadings(labels, body))
     else if (part.startsWith('/Controls/')) found.push(...controlReadings(labels, body))
     else if (part.startsWith('/Oem/Alarms/')) found.push(...alarmReadings(labels, body))
   }
   return [
     ...found,
-    ...partReadings(resources, (path, member) => placeOfPart(device.xname, path, member)),
+    ...partReadings(resources, (path, member) =>
+      placeOfPart(device.xname, names, { path, member }),
+    ),
   ]
+}
+
+/** What `Chassis/c0` or `Systems/Node0` is called. */
+function nameIn(names: ReadonlyMap<string, string>, component: string): string {
+  return names.get(component) ?? component.slice(component.indexOf('/') + 1)
 }
 
 /** A NIC card has a power state too, but no name of its own. */
@@ -91,12 +132,16 @@ function componentReadings(labels: CrayPlace, chassis: string, body: unknown): R
 }
 
 /** A manager is the controller itself; a CMM's supplies are its rectifiers (`Rectifier 0`). */
-function placeOfPart(bmc: string, path: string, member = ''): CrayPlace {
-  const chassis = componentPath.exec(path)?.[1]
-  return chassis === undefined
+function placeOfPart(
+  bmc: string,
+  names: ReadonlyMap<string, string>,
+  { path, member = '' }: { path: string; member: string | undefined },
+): CrayPlace {
+  const component = componentPath.exec(path)?.[1]
+  return component === undefined
     ? { xname: bmc, bmc, source: 'redfish' }
-    : crayPlace(bmc, chassis, member.replace(/\s/g, ''))
+    : crayPlace(bmc, nameIn(names, component), member.replace(/\s/g, ''))
 }
 
 /** A chassis or system, and what lies within it. */
-const componentPath = /^\/redfish\/v1\/(?:Chassis|Systems)\/([^/]+)(\/.+)?$/
+const componentPath = /^\/redfish\/v1\/((?:Chassis|Systems)\/[^/]+)(\/.+)?$/

@@ -4,45 +4,57 @@ import { textAt } from '../redfish/parse.ts'
 import { parseSensor, type Sensor } from '../redfish/sensor.ts'
 import { unitOf } from '../redfish/units.ts'
 import { anySensorReadings } from './any-sensor.ts'
-import { crayPlace } from './cray-place.ts'
+import { type CrayPlace, crayPlace } from './cray-place.ts'
 import { newWithout, withoutReadings } from './without-reading.ts'
 
-/** The sensors among a controller's resources, as readings. */
-export function sensorReadings(bmc: string, resources: ReadonlyMap<string, unknown>): Reading[] {
+/** The sensors among a controller's resources, as readings; `names`: see `nodeNames`. */
+export function sensorReadings(
+  bmc: string,
+  resources: ReadonlyMap<string, unknown>,
+  names: ReadonlyMap<string, string>,
+): Reading[] {
   const without = newWithout()
   const found: Reading[] = []
   const own: Placed[] = []
   for (const [path, body] of resources) {
     const chassis = sensorPath.exec(path)?.groups?.['chassis']
     if (chassis === undefined) continue
+    const where = { bmc, chassis, part: names.get(`Chassis/${chassis}`) ?? chassis }
     const sensor = parseSensor(withType(body), path)
     if (sensor.without !== undefined) without[sensor.without]++
     if (sensor.reading === undefined) continue
-    const reading = ownReading(bmc, chassis, sensor)
-    if (reading === undefined) found.push(...anyReading(bmc, chassis, sensor))
-    else own.push({ path, chassis, sensor, reading })
+    const reading = ownReading(where, sensor)
+    if (reading === undefined) found.push(...anyReading(where, sensor))
+    else own.push({ path, where, sensor, reading })
   }
-  found.push(...ownReadings(bmc, own))
+  found.push(...ownReadings(own))
   const counts = withoutReadings({ xname: bmc, bmc, source: 'redfish' }, without)
   return [...found, ...counts, ...chassisPower(bmc, own, resources)]
 }
 
+interface Where {
+  bmc: string
+  /** As the controller calls it, and as nodes are mostly called. */
+  chassis: string
+  part: string
+}
+
 interface Placed {
   path: string
-  chassis: string
+  where: Where
   sensor: Sensor
   reading: Reading
 }
 
 /** Of two sensors that would be one series the first by path is it, the other is any sensor. */
-function ownReadings(bmc: string, own: readonly Placed[]): Reading[] {
+function ownReadings(own: readonly Placed[]): Reading[] {
   const taken = new Set<string>()
   const sorted = [...own].sort((a, b) => (a.path < b.path ? -1 : 1))
-  return sorted.flatMap(({ chassis, sensor, reading }) => {
+  return sorted.flatMap(({ where, sensor, reading }) => {
     const key = JSON.stringify([reading.metric, reading.labels])
-    if (taken.has(key)) return anyReading(bmc, chassis, sensor)
+    if (taken.has(key)) return anyReading(where, sensor)
     taken.add(key)
-    return [reading, ...timeReading(bmc, chassis, sensor, reading.metric)]
+    return [reading, ...timeReading(where, sensor, reading.metric)]
   })
 }
 
@@ -67,11 +79,15 @@ const idUnits: Record<string, string> = {
   Pressure: 'PSI',
 }
 
-/** Power and energy that a system is watched by; regulators deep in a node can wait. */
-export function isFastSensor(path: string): boolean {
+/**
+ * Power and energy that a system is watched by; regulators deep in a node can wait. `names`: see
+ * `nodeNames`.
+ */
+export function isFastSensor(path: string, names: ReadonlyMap<string, string>): boolean {
   const { chassis = '', sensor = '' } = sensorPath.exec(path)?.groups ?? {}
   if (!/(Power|Energy)$/.test(sensor)) return false
-  return isEnclosure(chassis) || ownMetric(chassis, sensor) !== undefined
+  const part = names.get(`Chassis/${chassis}`) ?? chassis
+  return isEnclosure(part) || ownMetric(part, sensor) !== undefined
 }
 
 /** A controller's own chassis is mostly `Enclosure`: it is none of those that are numbered. */
@@ -148,34 +164,34 @@ function namedLabels(groups: Record<string, string | undefined>): Record<string,
   return labels
 }
 
-function anyReading(bmc: string, chassis: string, sensor: Sensor): Reading[] {
-  const place = crayPlace(bmc, chassis, sensor.id)
-  return anySensorReadings({ ...place, chassis, sensor: sensor.id }, sensor)
+function anyReading(where: Where, sensor: Sensor): Reading[] {
+  const place = placeOf(where, sensor)
+  return anySensorReadings({ ...place, chassis: where.chassis, sensor: sensor.id }, sensor)
+}
+
+function placeOf({ bmc, part }: Where, { id }: Sensor): CrayPlace {
+  return crayPlace(bmc, part, id)
 }
 
 /** The reading under a metric of its own, if the sensor has one and measures what it says. */
-function ownReading(bmc: string, chassis: string, sensor: Sensor): Reading | undefined {
+function ownReading(where: Where, sensor: Sensor): Reading | undefined {
   if (sensor.reading === undefined) return undefined
   const { value } = sensor.reading
-  const place = crayPlace(bmc, chassis, sensor.id)
+  const place = placeOf(where, sensor)
   const leak = /^cabinet_(.+)_leak_detect$/.exec(sensor.place['name'] ?? '')?.[1]
   if (leak !== undefined && sensor.quantity === 'voltage') {
     return { metric: 'cray_leak_detector_volts', labels: { ...place, position: leak }, value }
   }
-  const own = ownMetric(chassis, sensor.id)
+  const own = ownMetric(where.part, sensor.id)
   if (own === undefined || !own.metric.includes(`_${sensor.quantity}_`)) return undefined
   return { metric: own.metric, labels: { ...place, ...own.labels }, value }
 }
 
 /** When the device took the reading, for what nodes are billed by. */
-function timeReading(
-  bmc: string,
-  chassis: string,
-  { id, reading }: Sensor,
-  metric: MetricName,
-): Reading[] {
+function timeReading(where: Where, sensor: Sensor, metric: MetricName): Reading[] {
+  const { id, reading } = sensor
   if (reading?.takenAt === undefined || !metric.startsWith('cray_node_')) return []
-  const labels = { ...crayPlace(bmc, chassis, id), chassis, sensor: id }
+  const labels = { ...placeOf(where, sensor), chassis: where.chassis, sensor: id }
   const value = reading.takenAt.getTime() / 1000
   return [{ metric: 'cray_sensor_reading_timestamp_seconds', labels, value }]
 }

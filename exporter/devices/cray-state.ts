@@ -39,7 +39,7 @@ export function controlReadings(labels: Record<string, string>, body: unknown): 
  */
 export function oldLimitReadings(labels: Record<string, string>, body: unknown): Reading[] {
   return listAt(body, 'PowerControl').flatMap((member) => {
-    const part = /^(\w+) Power Control$/.exec(textAt(member, 'Name') ?? '')?.[1]
+    const part = oldControl.exec(textAt(member, 'Name') ?? '')?.[1]
     if (part === undefined) return []
     const limits = fieldAt(member, 'Oem', 'Cray', 'PowerLimit')
     return controlReadings(labels, {
@@ -52,3 +52,10 @@ export function oldLimitReadings(labels: Record<string, string>, body: unknown):
     })
   })
 }
+
+/** Whether `oldLimitReadings` tells of a member of `PowerControl[]`. */
+export function isOldLimit(member: unknown): boolean {
+  return oldControl.test(textAt(member, 'Name') ?? '')
+}
+
+const oldControl = /^(\w+) Power Control$/

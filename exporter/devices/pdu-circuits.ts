@@ -62,7 +62,7 @@ export function rackPduReadings(
     const sensor = parseSensor(body, path)
     if (sensor.quantity !== undefined && context.shown.has(path, sensor.quantity)) return []
     if (sensor.without !== undefined) without[sensor.without]++
-    return probeReadings(labelsOf(path), path, sensor)
+    return probeReadings(labelsOf(path), { path, resources }, sensor)
   })
   const counts = withoutReadings({ xname: bmc, bmc, source: 'redfish' }, without)
   return [...circuits, ...others, ...counts, ...partReadings(resources, labelsOf)]
@@ -258,12 +258,19 @@ const totals: readonly Rule[] = [
 ]
 
 /** A probe is called as JAWS calls it: `TemperatureA1` and `HumidityA1` are `A1`. */
-function probeReadings(labels: Labels, path: string, sensor: Sensor): Reading[] {
+function probeReadings(
+  labels: Labels,
+  { path, resources }: { path: string; resources: Resources },
+  sensor: Sensor,
+): Reading[] {
   const id = path.slice(path.lastIndexOf('/') + 1)
+  const short = id.replace(/^(Temperature|Humidity)(?=.)/i, '')
+  const other = resources.get(`${path.slice(0, -id.length)}${short}`)
+  const isTaken = parseSensor(other, path).quantity === sensor.quantity
   const metric = sensor.quantity && probeMetrics[sensor.quantity]
   if (metric === undefined) return anySensorReadings({ ...labels, sensor: id }, sensor)
   if (sensor.reading === undefined) return []
-  const own: Labels = { ...labels, probe: id.replace(/^(Temperature|Humidity)(?=.)/i, '') }
+  const own: Labels = { ...labels, probe: isTaken ? id : short }
   const name = sensor.place['name']
   return [
     { metric, labels: name === undefined ? own : { ...own, name }, value: sensor.reading.value },

@@ -1,6 +1,7 @@
 import type { MetricName, Reading } from '../metrics.ts'
 import { fieldAt, listAt, numberAt, textAt } from '../redfish/parse.ts'
 import { isImplausible, type Quantity, readingAt } from '../redfish/units.ts'
+import type { SameSource, Side } from './same-source.ts'
 import type { SensorNames } from './sensor-names.ts'
 import type { Without } from './without-reading.ts'
 
@@ -19,6 +20,7 @@ export interface PowerThermal {
 
 export interface Known {
   names: SensorNames
+  sources: SameSource
   fans: boolean
   /** The newer readings of supplies, and of limits. */
   readings: readonly Reading[]
@@ -39,7 +41,9 @@ export interface Supply {
 export function powerThermalReadings(old: PowerThermal): Reading[] {
   const { labels, power, thermal, known } = old
   const named = (list: unknown, quantity: Quantity, reading: (member: unknown) => Wanted) => {
-    const lone = listAt(list).filter((member) => !known?.names.has(quantity, givenName(member)))
+    const isKnown = (member: unknown) =>
+      known?.names.has(quantity, givenName(member)) || known?.sources.has(quantity, member)
+    const lone = listAt(list).filter((member) => !isKnown(member))
     return namedReadings(lone, quantity, old.without, reading)
   }
   return [
@@ -103,11 +107,20 @@ function supplyReadings({ labels, power, known, without }: PowerThermal): Readin
     const twin = twinOf(member, known?.supplies ?? [], { index, count: members.length })
     const all = oneSupply({ labels, member, without, bay: twin?.bay ?? bayOf(member) ?? id })
     return all.filter(({ metric }) => {
+      const measured = measuredBy[metric]
+      if (measured && known?.sources.has(measured[0], member, measured[1])) return false
       return !known?.readings.some(
         (newer) => newer.metric === metric && newer.labels['bay'] === twin?.bay,
       )
     })
   })
+}
+
+/** What a sensor may tell as well. */
+const measuredBy: Partial<Record<MetricName, readonly [Quantity, Side]>> = {
+  cray_power_supply_input_volts: ['voltage', 'Input'],
+  cray_power_supply_input_watts: ['power', 'Input'],
+  cray_power_supply_output_watts: ['power', 'Output'],
 }
 
 /** By serial number or name, else by order where there are as many. */

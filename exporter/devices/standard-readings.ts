@@ -7,6 +7,7 @@ import { type Context, ShownSensors } from './excerpts.ts'
 import { partReadings } from './health.ts'
 import { hpeReadings } from './hpe-oem.ts'
 import { type Known, powerThermalReadings, type Supply } from './power-thermal.ts'
+import { SameSource } from './same-source.ts'
 import { SensorNames } from './sensor-names.ts'
 import { serverLabels } from './server-place.ts'
 import { controlLimitReadings, moduleReadings } from './standard-modules.ts'
@@ -103,8 +104,12 @@ function knownOf(
   resources: Resources,
 ): Known {
   const names = new SensorNames()
-  for (const { quantity, id, place, reading, without } of sensors.values()) {
-    if (reading !== undefined || without === 'absent') names.add(quantity, place['name'] ?? id)
+  const sources = new SameSource()
+  for (const [path, sensor] of sensors) {
+    const { quantity, id, place, reading, without } = sensor
+    if (reading === undefined && without !== 'absent') continue
+    names.add(quantity, place['name'] ?? id)
+    sources.add(path, sensor, resources.get(path))
   }
   for (const { metric, labels } of readings) {
     const quantity = /_celsius$/.test(metric) ? 'temperature' : undefined
@@ -114,7 +119,8 @@ function knownOf(
   const fans = [...resources.keys()].some((path) => /\/Fans\/[^/]+$/.test(path))
   const isFan = ({ metric, labels }: Reading) =>
     metric.startsWith('cray_fan_') && labels['sensor'] !== undefined
-  return { names, fans: fans && readings.some(isFan), readings, supplies: suppliesOf(resources) }
+  const hasFans = fans && readings.some(isFan)
+  return { names, sources, fans: hasFans, readings, supplies: suppliesOf(resources) }
 }
 
 function suppliesOf(resources: Resources): Supply[] {

@@ -1,6 +1,7 @@
 import type { DeviceKind } from '../inventory/static.ts'
 import { collection, collectionIfAny, type Get } from '../redfish/collection.ts'
 import type { Collector, Plan } from './collector.ts'
+import { expandOf } from './standard-expand.ts'
 import { planChassis, planManagers, planSystems, type Wanted } from './standard-plan.ts'
 import { standardReadings } from './standard-readings.ts'
 
@@ -9,7 +10,7 @@ const chassisList = '/redfish/v1/Chassis'
 /** Any device that speaks Redfish: what the standard schemas say of each of its chassis. */
 export const standard: Collector = {
   kind: 'redfish',
-  plan: async (get) => await standardPlan(await collection(chassisList, get), get),
+  plan: async (get) => await expandingPlan(await collection(chassisList, get), get),
   readings: ({ xname }, resources) => standardReadings(xname, resources),
 }
 
@@ -22,10 +23,18 @@ export function server(kind: DeviceKind, main: string, requestsAtOnce?: number):
   return {
     kind,
     ...(requestsAtOnce !== undefined && { requestsAtOnce }),
-    plan: async (get) =>
-      await standardPlan([main, ...(await collectionIfAny(chassisList, get))], get),
+    plan: async (get) => {
+      const chassis = [main, ...(await collectionIfAny(chassisList, get))]
+      // What bears one request at a time does not bear a large one either.
+      return await (requestsAtOnce === 1 ? standardPlan : expandingPlan)(chassis, get)
+    },
     readings: ({ xname }, resources) => standardReadings(xname, resources, name),
   }
+}
+
+async function expandingPlan(chassis: readonly string[], get: Get): Promise<Plan> {
+  const plan = await standardPlan(chassis, get)
+  return { ...plan, expand: await expandOf(plan, get) }
 }
 
 export async function standardPlan(chassis: readonly string[], get: Get): Promise<Plan> {

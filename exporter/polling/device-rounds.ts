@@ -3,6 +3,7 @@ import type { RedfishClient } from '../redfish/client.ts'
 import type { Get } from '../redfish/collection.ts'
 import { RedfishError } from '../redfish/error.ts'
 import type { Logger } from '../service/log.ts'
+import { Expansion } from './expansion.ts'
 import { Hold } from './hold.ts'
 import { limitSeconds, type Paces, type PollSettings, pacesOf, type Round } from './pace.ts'
 import { PacedRound, type RoundEnd } from './paced-round.ts'
@@ -30,6 +31,7 @@ export interface DeviceRoundsOptions {
 export class DeviceRounds {
   readonly resources = new Resources()
   readonly hold = new Hold()
+  expansion = new Expansion()
   readonly get: Get
   known: Known | undefined
   /** The poll of power and energy that runs. */
@@ -132,6 +134,7 @@ export class DeviceRounds {
   forget(): void {
     this.resources.clear()
     this.known = undefined
+    this.expansion = new Expansion()
     for (const round of [this.#state, this.#slow]) round.dueIn(0)
   }
 
@@ -195,6 +198,7 @@ export class DeviceRounds {
       atOnce: round === 'fast' ? atOnce : Math.max(1, atOnce - 1),
       resources,
       mayGoOn,
+      expansion: this.expansion,
       isDue: (path) => !resources.isHeard(path, withinMs, Date.now()),
     })
     this.#unasked.set(round, new Set(outcome.unasked))
@@ -220,6 +224,7 @@ export class DeviceRounds {
 
   #know(known: Known): void {
     this.known = known
+    this.expansion.use(known.plan.expand)
     this.resources.keepOnly(new Set(known.roundOf.keys()))
     this.#options.onAnswers()
   }

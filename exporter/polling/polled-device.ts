@@ -5,6 +5,7 @@ import type { Get } from '../redfish/collection.ts'
 import { RedfishError } from '../redfish/error.ts'
 import { withDeadline } from '../service/deadline.ts'
 import type { Logger } from '../service/log.ts'
+import { EarlyBodies } from '../telemetry/early.ts'
 import type { PushedSample } from '../telemetry/events.ts'
 import { type KnownDevice, Merge, type Merged } from '../telemetry/merge.ts'
 import { DeviceRounds } from './device-rounds.ts'
@@ -28,6 +29,9 @@ const failuresToForget = 3
 /** A poll that ended less than this ago is as good as one that is asked for now. */
 const justPolledMs = 1000
 
+/** What is done before its last connection ends may take so long. */
+const farewellMs = 5000
+
 /** One device that is polled: what it is, what it said last, how it does. */
 export class PolledDevice {
   readonly device: Device
@@ -45,6 +49,9 @@ export class PolledDevice {
   #readingsUntil = Number.POSITIVE_INFINITY
   #polledAt = Number.NEGATIVE_INFINITY
   #backOffUntil: Date | undefined
+  /** What is to be done before it is left for good. */
+  farewell: (() => Promise<unknown>) | undefined
+  readonly #early = new EarlyBodies()
   readonly #merge = new Merge()
   #heardAt = Number.NEGATIVE_INFINITY
 
@@ -86,16 +93,18 @@ export class PolledDevice {
   }
 
   /**
-   * Takes in what it pushed at `receivedAt`; undefined while it is not known what it has. What is
-   * pushed is not polled, until it has been silent for `silentAfterSeconds`.
+   * Takes in what it pushed at `receivedAt`; while it is not known what it has, that is kept. What
+   * is pushed is not polled, until it has been silent for `silentAfterSeconds`.
    */
   hear(
     samples: readonly PushedSample[],
     { receivedAt, silentAfterSeconds }: { receivedAt: Date; silentAfterSeconds: number },
-  ): Merged | undefined {
+  ): Merged {
     const sensors = this.#sensors()
-    if (sensors === undefined) return undefined
-    const merged = this.#merge.take(samples, sensors, receivedAt.getTime())
+    if (sensors === undefined) return this.#early.keep(samples, receivedAt.getTime())
+    const merged = this.#early.takenWith(samples, receivedAt.getTime(), (all, receivedMs) =>
+      this.#merge.take(all, sensors, receivedMs),
+    )
     if (merged.readings.length === 0) return merged
     this.#heardAt = receivedAt.getTime()
     this.#rounds.silentAfterMs = silentAfterSeconds * 1000
@@ -129,6 +138,8 @@ export class PolledDevice {
   /** Leaves it alone for so many seconds from now, or longer if it was so before; 0 ends that. */
   hold(seconds: number): void {
     this.#rounds.hold.set(seconds)
+    // What was read before it does not count as read after it.
+    this.#polledAt = Number.NEGATIVE_INFINITY
     this.#readings = undefined
   }
 
@@ -196,6 +207,15 @@ export class PolledDevice {
     return this.#probes.run(module, left, (givenUp) =>
       withDeadline(milliseconds, [givenUp], (signal) => this.#probe(module, signal)),
     )
+  }
+
+  /** As `close`, of a device that is ours no more. */
+  async leave(): Promise<void> {
+    const { farewell } = this
+    if (farewell !== undefined) {
+      await withDeadline(farewellMs, [], (signal) => Promise.race([farewell(), aborted(signal)]))
+    }
+    await this.close()
   }
 
   /** Ends what is in flight and waits for it. */
@@ -310,6 +330,7 @@ export class PolledDevice {
         good: rounds.resources.youngerThan(rounds.goodMs()),
         shown: rounds.resources.youngerThan(rounds.limitMs()),
       }),
+      expansion: rounds.expansion,
       held: rounds.hold.active,
     })
     const seconds = (performance.now() - startedAt) / 1000

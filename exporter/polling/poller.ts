@@ -89,7 +89,7 @@ class Fleet implements Poller {
 
   async close(): Promise<void> {
     await this.#calendar.destroy()
-    for (const each of [...this.#polled.values()]) this.#remove(each)
+    for (const each of [...this.#polled.values()]) this.#remove(each, 'close')
     await Promise.all(this.#leaving)
   }
 
@@ -107,7 +107,10 @@ class Fleet implements Poller {
     const gone = [...this.#polled.values()].filter(
       (each) => !this.#isCurrent(each, given.get(each.device.device.xname)),
     )
-    for (const each of gone) this.#remove(each)
+    for (const each of gone) {
+      // What starts anew keeps what it has on the device.
+      this.#remove(each, given.has(each.device.device.xname) ? 'close' : 'leave')
+    }
     const fresh = this.#wanted.filter(({ xname }) => !this.#polled.has(xname))
     const spreadSeconds = fresh.length > mostAtOnce ? this.#poll.fastSeconds : 0
     for (const device of fresh) this.#add(device, spreadSeconds)
@@ -140,12 +143,12 @@ class Fleet implements Poller {
     this.#polled.set(given.xname, { device, login, timeoutSeconds, ending, loop })
   }
 
-  #remove({ device, ending, loop }: Polled): void {
+  #remove({ device, ending, loop }: Polled, how: 'close' | 'leave'): void {
     const { xname } = device.device
     this.#polled.delete(xname)
     this.devices.splice(this.devices.indexOf(device), 1)
     ending.abort()
-    const left = Promise.all([device.close(), loop])
+    const left = Promise.all([device[how](), loop])
       .then(() => {})
       .catch((error: unknown) => {
         this.#options.log.error({ xname, error }, 'device not left well')

@@ -3,6 +3,7 @@ import type { Device } from '../inventory/static.ts'
 import type { Reading } from '../metrics.ts'
 import type { Get } from '../redfish/collection.ts'
 import { RedfishError } from '../redfish/error.ts'
+import type { Expansion } from './expansion.ts'
 import { Resources } from './resources.ts'
 import { fetchAll } from './round.ts'
 import { type Known, limitsOf } from './structure.ts'
@@ -18,6 +19,8 @@ export interface ProbeOptions {
   known: () => Promise<Known>
   /** The answers of its polls: those that are as good as new ones, and all that are shown. */
   cached: () => Record<'good' | 'shown', ReadonlyMap<string, unknown>>
+  /** Which resources of it may come together. */
+  expansion: Expansion
   /** Nothing is to be asked now. */
   held: boolean
 }
@@ -60,7 +63,9 @@ export async function probe(options: ProbeOptions): Promise<Probed> {
     }
     const { atOnce } = limitsOf(known, options.perDevice)
     const paths = held || signal.aborted ? [] : [...missing]
-    const { asked, answered, fault } = await fetchAll(paths, { get, atOnce, resources: { store } })
+    const { expansion } = options
+    const rounds = { get, atOnce, resources: { store }, expansion }
+    const { asked, answered, fault } = await fetchAll(paths, rounds)
     if (signal.aborted) take(cached().shown)
     const readings = known.collector.readings(device, resources.bodies())
     return { ...probed, readings, asked, answered, fault: answered > 0 ? undefined : fault }

@@ -1,9 +1,10 @@
 import type { Get } from '../redfish/collection.ts'
-import { RedfishError } from '../redfish/error.ts'
+import { isResourceFault, RedfishError } from '../redfish/error.ts'
+import { type Expansion, type Group, isWorthwhile, listOf } from './expansion.ts'
 import type { Resources } from './resources.ts'
 
 export interface Outcome {
-  /** How many of the paths were asked for, and how many answered. */
+  /** How many requests were made, and how many answered. */
   asked: number
   answered: number
   /** How many of them were not answered at all, not even by an error. */
@@ -22,6 +23,8 @@ export interface RoundOptions {
   mayGoOn?: () => Promise<boolean>
   /** What is not due when its turn comes is left out. */
   isDue?: (path: string) => boolean
+  /** Which paths may come together; absent: none. */
+  expansion?: Expansion | undefined
 }
 
 /**
@@ -29,9 +32,17 @@ export interface RoundOptions {
  * a dead one must not cost a timeout for each of its sensors.
  */
 export async function fetchAll(paths: readonly string[], options: RoundOptions): Promise<Outcome> {
-  const { get, atOnce, resources, mayGoOn = async () => true, isDue = () => true } = options
+  const {
+    get,
+    atOnce,
+    resources,
+    mayGoOn = async () => true,
+    isDue = () => true,
+    expansion,
+  } = options
   const outcome = { asked: 0, answered: 0, silent: 0, fault: undefined as RedfishError | undefined }
-  const rest = [...paths]
+  const rest: (string | Group)[] = expansion?.grouped(paths) ?? [...paths]
+  const doubtful = new Set<string>()
   let silences = 0
   let over = false
   const next = async (path: string) => {
@@ -40,6 +51,7 @@ export async function fetchAll(paths: readonly string[], options: RoundOptions):
       resources.store(path, await get(path))
       outcome.answered++
       silences = 0
+      if (doubtful.has(listOf(path))) expansion?.refuse(listOf(path))
     } catch (error) {
       over ||= !(error instanceof RedfishError)
       if (!(error instanceof RedfishError)) throw error
@@ -51,14 +63,44 @@ export async function fetchAll(paths: readonly string[], options: RoundOptions):
       over ||= silences >= mostSilences || (isRefusal(error) && outcome.answered === 0)
     }
   }
+  // Members that do not come together are asked for one by one.
+  const together = async (group: Group, by: Expansion) => {
+    const answers = { asked: 0 }
+    try {
+      const found = await by.read(group, async (path) => {
+        outcome.asked++
+        const body = await get(path)
+        answers.asked++
+        return body
+      })
+      for (const [path, body] of found) resources.store(path, body)
+      silences = 0
+      rest.unshift(...group.paths.filter((path) => !found.has(path)))
+    } catch (error) {
+      over ||= !(error instanceof RedfishError)
+      if (!(error instanceof RedfishError)) throw error
+      outcome.fault ??= error
+      if (isResourceFault(error)) by.refuse(group.list)
+      else doubtful.add(group.list)
+      rest.unshift(...group.paths)
+    }
+    outcome.answered += answers.asked
+  }
   const worker = async () => {
     while (!over && rest.length > 0 && (await mayGoOn())) {
-      const path = over ? undefined : rest.shift()
-      if (path !== undefined && isDue(path)) await next(path)
+      const task = over ? undefined : rest.shift()
+      if (task === undefined) return
+      const due = typeof task === 'string' ? [task].filter(isDue) : task.paths.filter(isDue)
+      const [first] = due
+      if (typeof task !== 'string' && expansion !== undefined && isWorthwhile(due)) {
+        await together({ ...task, paths: due }, expansion)
+      } else if (typeof task !== 'string') rest.unshift(...due)
+      else if (first !== undefined) await next(first)
     }
   }
-  await Promise.all(Array.from({ length: Math.min(atOnce, rest.length) }, worker))
-  return { ...outcome, unasked: rest }
+  await Promise.all(Array.from({ length: Math.min(atOnce, paths.length) }, worker))
+  const unasked = rest.flatMap((task) => (typeof task === 'string' ? [task] : task.paths))
+  return { ...outcome, unasked }
 }
 
 /**

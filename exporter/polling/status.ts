@@ -80,10 +80,11 @@ function secondsOf(time: Date | undefined): number | undefined {
 
 /** The metrics of the way to a device: its certificate and the login. */
 export function connectionReadings(xname: string, state: ConnectionState): Reading[] {
-  const { certificateExpiresAt, loginRefused, sessions } = state
+  const { certificateExpiresAt, loginRefused, loginPausedUntil, sessions } = state
   const values: [metric: Reading['metric'], value: number | undefined][] = [
     ['cray_device_certificate_expiry_timestamp_seconds', secondsOf(certificateExpiresAt)],
     ['cray_device_login_refused', loginRefused === undefined ? undefined : Number(loginRefused)],
+    ['cray_device_login_pause_until_timestamp_seconds', secondsOf(loginPausedUntil)],
     ['cray_device_sessions_total', sessions],
   ]
   const labels = { xname, bmc: xname }

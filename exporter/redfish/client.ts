@@ -31,6 +31,8 @@ export interface ConnectionState {
   certificateExpiresAt: Date | undefined
   /** Whether the password that it got last was refused; undefined: it gets none. */
   loginRefused: boolean | undefined
+  /** Until when the refused password is not sent again; undefined: it may be. */
+  loginPausedUntil: Date | undefined
   /** Sessions opened so far; undefined when the settings ask for none. */
   sessions: number | undefined
 }
@@ -39,12 +41,16 @@ export interface ConnectionState {
 export interface RedfishClient {
   /** @throws {RedfishError} */
   get(path: string, signal?: AbortSignal): Promise<unknown>
-  /** The answer's body, undefined when it is empty. @throws {RedfishError} */
+  /**
+   * The answer's body, undefined when it is empty; `ifMatch`: only while the resource has this
+   * ETag. @throws {RedfishError}
+   */
   send(
     method: 'POST' | 'PATCH' | 'DELETE',
     path: string,
     body?: unknown,
     signal?: AbortSignal,
+    ifMatch?: string,
   ): Promise<unknown>
   /** How many requests the device gets at once; 1 until told otherwise. */
   allow(requestsAtOnce: number): void
@@ -64,7 +70,7 @@ export function createClient(options: ClientOptions): RedfishClient {
     )
   return {
     get: (path, signal) => run({ method: 'GET', path, signal }),
-    send: (method, path, body, signal) => run({ method, path, body, signal }),
+    send: (method, path, body, signal, ifMatch) => run({ method, path, body, signal, ifMatch }),
     allow(requestsAtOnce) {
       perDevice.concurrency = requestsAtOnce
     },
@@ -78,6 +84,7 @@ interface Request {
   path: string
   body?: unknown
   signal: AbortSignal | undefined
+  ifMatch?: string | undefined
 }
 
 /**
@@ -104,6 +111,12 @@ const patienceMs = 1000
 
 /** The largest captured resource is 60 kB. */
 const largestBody = 16 * 1024 * 1024
+/** A list with its members: what many of them take to make up and to parse is too much at once. */
+const largestExpanded = 2 * 1024 * 1024
+
+function mostBytesOf(path: string): number {
+  return path.includes('?$expand=') ? largestExpanded : largestBody
+}
 
 /** A session is not worth more time at the end; the device ends it itself some time. */
 const farewellSeconds = 2
@@ -143,6 +156,7 @@ class Connection {
     return {
       certificateExpiresAt: this.#certificateExpiresAt,
       loginRefused: this.#login?.refused,
+      loginPausedUntil: this.#login?.pausedUntil,
       sessions: this.#login?.sessions,
     }
   }
@@ -214,18 +228,19 @@ class Connection {
   }
 
   async #within(request: Request, given: Headers, running: Set<() => void>): Promise<Answer> {
-    const { method, path, body, signal } = request
+    const { method, path, body, signal, ifMatch } = request
     if (!path.startsWith('/')) throw this.#error('malformed', request, 'expected a path')
     const agent = await this.#connect(request)
     if (running === this.#running && this.#closed) throw this.#givenUp(request)
     const headers: Headers = { accept: 'application/json', ...given }
+    if (ifMatch !== undefined) headers['if-match'] = ifMatch
     const text = body === undefined ? undefined : JSON.stringify(body)
     if (text !== undefined) {
       headers['content-type'] = 'application/json'
       headers['content-length'] = String(Buffer.byteLength(text))
     }
     const timeoutMs = this.#options.timeoutSeconds * 1000
-    const options = { agent, timeoutMs, mostBytes: largestBody, running, signal }
+    const options = { agent, timeoutMs, mostBytes: mostBytesOf(path), running, signal }
     try {
       return answerOf(await exchange(this.#origin, { method, path, headers, body: text }, options))
     } catch (cause) {
@@ -245,7 +260,7 @@ class Connection {
       case 'given-up':
         return this.#givenUp(request)
       case 'too-large':
-        return this.#error('malformed', request, `more than ${largestBody} bytes`)
+        return this.#error('malformed', request, `more than ${mostBytesOf(request.path)} bytes`)
       case 'cut-short':
         return this.#error('malformed', request, 'answer cut short', { cause: cause.cause })
       case 'stale':

@@ -60,7 +60,7 @@ export class Login {
   #opening: Promise<void> | undefined
   #closed = false
   #basicUntil = Number.NEGATIVE_INFINITY
-  #refused: { password: string; times: number; until: number } | undefined
+  #refused: { password: string; times: number; until: number; endsAt: Date } | undefined
   /** Sessions opened so far; undefined when none are wanted. */
   sessions: number | undefined
 
@@ -72,6 +72,13 @@ export class Login {
   /** Whether the password that was tried last was refused. */
   get refused(): boolean {
     return this.#refused !== undefined
+  }
+
+  /** Until when that one is not sent again; undefined: it may be. */
+  get pausedUntil(): Date | undefined {
+    const refused = this.#refused
+    if (refused === undefined || refused.until <= this.#options.now()) return undefined
+    return refused.endsAt
   }
 
   /** @throws {LoginRefused} and what a request throws; another Error when there is no password. */
@@ -169,8 +176,9 @@ export class Login {
 
   #noteRefusal(password: string): void {
     const times = this.#refused?.password === password ? this.#refused.times + 1 : 1
-    const until = this.#options.now() + refusalPauseSeconds(times) * 1000
-    this.#refused = { password, times, until }
+    const pauseMs = refusalPauseSeconds(times) * 1000
+    const until = this.#options.now() + pauseMs
+    this.#refused = { password, times, until, endsAt: new Date(Date.now() + pauseMs) }
   }
 
   #checkPause(password: string): void {

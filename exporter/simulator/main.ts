@@ -4,6 +4,7 @@ import { readSecret } from '../service/settings.ts'
 import { simulatorApp } from './app.ts'
 import { keptCertificate } from './certificate.ts'
 import { createDevices } from './devices/devices.ts'
+import { Slots } from './devices/slots.ts'
 import { fillHistory, type HistoryProgress } from './history.ts'
 import type { Seconds } from './load.ts'
 import { createPlant } from './physics.ts'
@@ -38,7 +39,8 @@ export async function startSimulator(
   const certificate = await keptCertificate(settings.directory, now())
   const { username, pushSeconds } = settings
   const { asOf, reset } = world
-  const options = { certificate, username, password, pushSeconds, asOf, reset }
+  const { save } = world.kept
+  const options = { certificate, username, password, pushSeconds, asOf, reset, save }
   const servers = await serveDevices(world.devices, settings.devicePort, options)
   const history: HistoryProgress = { state: 'off', sent_samples: 0, fraction: 0 }
   const devices = world.devices.map(({ xname, kind }, index) => ({
@@ -78,7 +80,8 @@ async function openWorld(settings: SimulatorSettings, now: () => Date): Promise<
   const start = { now: seconds(), seed, jobsPerHour, historyHours }
   const kept = await openState(directory, start)
   const timeline = new Timeline(kept.state)
-  const devices = createDevices(createPlant(timeline, kept.state.workloads[0].seed))
+  const plant = createPlant(timeline, kept.state.workloads[0].seed)
+  const devices = createDevices(plant, new Slots(kept.state.slots))
   const asOf = () => {
     const at = seconds()
     timeline.advance(at)

@@ -15,6 +15,8 @@ export interface SimulatedDevice {
   writes?: ReadonlyMap<string, Write>
   /** Response headers that the kind sends besides. */
   headers: Readonly<Record<string, string>>
+  /** Whether it has power and answers; absent: always. */
+  isUp?: (at: Seconds) => boolean
 }
 
 export interface Reset {
@@ -34,6 +36,8 @@ export interface WriteContext {
   asOf(): Seconds
   /** Takes a reset of a machine into the story. */
   reset(xname: string, type: ResetType): Promise<void>
+  /** Resolves when what was changed is kept for a later start. */
+  save(): Promise<void>
 }
 
 export interface WriteReply {

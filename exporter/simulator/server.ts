@@ -25,6 +25,8 @@ export interface DeviceServerOptions {
   asOf: () => Seconds
   /** Takes a reset into the story; it has been kept when this resolves. */
   reset: (xname: string, type: ResetType) => Promise<void>
+  /** Resolves when the story is kept. */
+  save: () => Promise<void>
 }
 
 /**
@@ -44,6 +46,10 @@ export async function serveDevice(
       : undefined
   const context = { device, options, expected, sessions, events }
   const server = createServer({ key, cert }, (request, response) => {
+    if (device.isUp?.(options.asOf()) === false) {
+      request.destroy()
+      return
+    }
     answer(context, request).then(
       (reply) => send(device, reply, response),
       () => response.destroy(),

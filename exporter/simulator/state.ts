@@ -7,6 +7,7 @@ import { resetTypes, type Story } from './timeline.ts'
 
 const at = z.number()
 const workloadChange = z.strictObject({ at, seed: z.int(), jobsPerHour: z.number().positive() })
+const slot = z.strictObject({ name: z.string(), state: z.enum(['On', 'Off']), at })
 const action = z.strictObject({ at, xname: z.string(), resetType: z.enum(resetTypes) })
 
 /** What `simulator.json` holds: all that a later start needs to tell the same story on. */
@@ -14,6 +15,8 @@ const stateSchema = z.strictObject({
   epoch: at,
   workloads: z.tuple([workloadChange], workloadChange),
   actions: z.array(action),
+  /** Chassis and slots that were ever switched, by what they are now. */
+  slots: z.array(slot).default([]),
   /** Samples up to here are in the record, by history or because we were there to be asked. */
   recordedUntil: at,
   /** How many of the story's job events the bridge has accepted. */
@@ -76,6 +79,7 @@ function newState({ now, seed, jobsPerHour, historyHours }: StartOfStory): State
     epoch,
     workloads: [{ at: epoch, seed, jobsPerHour }],
     actions: [],
+    slots: [],
     recordedUntil: epoch,
     acceptedEvents: 0,
   }

@@ -79,11 +79,9 @@ export class Inbox {
   #hearSamples(device: PolledDevice, samples: readonly PushedSample[], receivedAt: Date): void {
     const { silentAfterSeconds, forward } = this.#options
     const merged = device.hear(samples, { receivedAt, silentAfterSeconds })
-    const unknown = new Map([['unknown_sensor', samples.length]])
-    for (const [reason, count] of merged?.faults ?? unknown) {
+    for (const [reason, count] of merged.faults) {
       this.#metrics.refusedSamples.inc({ reason }, count)
     }
-    if (merged === undefined) return
     this.#metrics.samples.inc(merged.readings.length)
     forward(merged.readings)
   }

@@ -1,4 +1,5 @@
 import type { Collector } from '../devices/collector.ts'
+import { isOddlyNamed, nodeNames } from '../devices/cray-nodes.ts'
 import { crayPlace } from '../devices/cray-place.ts'
 import { seriesText } from '../exposition.ts'
 import type { MetricName, Reading } from '../metrics.ts'
@@ -69,6 +70,9 @@ const mostEarlyOfAll = 20_000
 export class Merge {
   #paths: readonly string[] | undefined
   #pathOf = new Map<string, string>()
+  /** What tells the nodes of a controller that are not called `NodeN`. */
+  #aboutNodes: ReadonlyMap<string, unknown> = new Map()
+  #oddlyNamed = false
   readonly #sensors = new Map<string, KnownSensor>()
   /** The device's time of the newest pushed sample, by path. */
   readonly #newestMs = new Map<string, number>()
@@ -136,10 +140,15 @@ export class Merge {
   }
 
   /** Finds out which sensor is meant by which place and id, when the device was looked up anew. */
-  #learn({ xname, paths }: KnownDevice): void {
-    if (paths === this.#paths) return
+  #learn({ xname, paths, resources }: KnownDevice): void {
+    const isKnown = paths === this.#paths
+    if (isKnown && !this.#oddlyNamed) return
+    this.#oddlyNamed = paths.some((path) => sensorPath.test(path) && isOddlyNamed(path))
+    const nodes = this.#oddlyNamed ? aboutNodes(paths, resources) : new Map<string, unknown>()
+    if (isKnown && nodes.size === this.#aboutNodes.size) return
     this.#paths = paths
-    this.#pathOf = sensorPaths(xname, paths)
+    this.#aboutNodes = nodes
+    this.#pathOf = sensorPaths(xname, paths, nodeNames(nodes))
     this.#sensors.clear()
     const present = new Set(paths)
     for (const path of this.#newestMs.keys()) if (!present.has(path)) this.#newestMs.delete(path)
@@ -174,9 +183,12 @@ export class Merge {
     const known = this.#sensors.get(path)
     if (known && kept.polledAt - known.polledAt < sensorReadMs) return known
     const body = { ...Object(kept.body), Reading: 1, ReadingTime: undefined }
-    const found = collector
-      .readings({ xname }, new Map([[path, body]]))
-      .find(({ metric }) => !aboutSensors.has(metric))
+    const shown = (bodies: ReadonlyMap<string, unknown>) =>
+      collector.readings({ xname }, bodies).filter(({ metric }) => !aboutSensors.has(metric))
+    const others = new Set(this.#aboutNodes.size > 0 ? shown(this.#aboutNodes).map(seriesText) : [])
+    const found = shown(new Map([...this.#aboutNodes, [path, body]])).find(
+      (each) => !others.has(seriesText(each)),
+    )
     const factor = unitOf(kept.body)?.factor ?? 1
     const sensor = found && {
       reading: { metric: found.metric, labels: found.labels, key: seriesText(found) },
@@ -212,13 +224,18 @@ const sensorPath = /^\/redfish\/v1\/Chassis\/([^/]+)\/Sensors\/([^/]+)$/
  * of a controller's own card are at the controller. Where network cards are is not documented: two
  * sensors that have the same place and id are left to polling.
  */
-function sensorPaths(bmc: string, paths: readonly string[]): Map<string, string> {
+function sensorPaths(
+  bmc: string,
+  paths: readonly string[],
+  names: ReadonlyMap<string, string>,
+): Map<string, string> {
   const found = new Map<string, string>()
   const doubtful = new Set<string>()
   for (const path of paths) {
     const [, chassis, sensor] = sensorPath.exec(path) ?? []
     if (chassis === undefined || sensor === undefined) continue
-    const places = [crayPlace(bmc, chassis).xname, crayPlace(bmc, chassis, sensor).xname]
+    const part = names.get(`Chassis/${chassis}`) ?? chassis
+    const places = [crayPlace(bmc, part).xname, crayPlace(bmc, part, sensor).xname]
     if (chassis === 'Enclosure') places.push(bmc)
     for (const place of new Set(places)) {
       const key = `${place} ${sensor}`
@@ -229,3 +246,16 @@ function sensorPaths(bmc: string, paths: readonly string[]): Map<string, string>
   for (const key of doubtful) found.delete(key)
   return found
 }
+
+/** What of that has been polled. */
+function aboutNodes(paths: readonly string[], resources: Resources): Map<string, unknown> {
+  const components = new Set(paths.flatMap((path) => componentPath.exec(path)?.[0] ?? []))
+  const about = [...components].flatMap((path) => [path, `${path}/Sensors`, `${path}/Power`])
+  const known = about.flatMap((path): [string, unknown][] => {
+    const body = resources.kept(path)?.body
+    return body === undefined ? [] : [[path, body]]
+  })
+  return new Map(known)
+}
+
+const componentPath = /^\/redfish\/v1\/(?:Chassis|Systems)\/[^/]+/

@@ -62,7 +62,7 @@ export class SubscriptionWatch {
   readonly #limit = pLimit(devicesAtOnce)
   readonly #running = new Map<PolledDevice, Promise<void>>()
   readonly #timer: NodeJS.Timeout
-  #closed = false
+  readonly #closing = new AbortController()
 
   constructor(options: WatchOptions) {
     this.#options = options
@@ -91,8 +91,9 @@ export class SubscriptionWatch {
 
   /** Deletes what was made, for at most 5 s, unless it is to be kept. */
   async close(): Promise<void> {
-    this.#closed = true
+    this.#closing.abort()
     clearInterval(this.#timer)
+    for (const device of this.#devices()) device.farewell = undefined
     if (this.#options.keep) return
     const subscribed = this.#devices().filter((device) => this.#watched.get(device)?.subscribed)
     if (subscribed.length === 0) return
@@ -131,7 +132,8 @@ export class SubscriptionWatch {
 
   #tick(now: number): void {
     for (const device of this.#devices()) {
-      if (this.#running.has(device) || !this.#isDue(device, now)) continue
+      if (this.#running.has(device) || device.heldUntil !== undefined) continue
+      if (!this.#isDue(device, now)) continue
       const look = this.#limit(() => this.#look(device)).finally(() => {
         this.#running.delete(device)
       })
@@ -157,6 +159,22 @@ export class SubscriptionWatch {
     return device.polled && device.failures.inARow === 0 && now >= watched.dueAt
   }
 
+  /** Its requests, each of which waits while the device is held. */
+  #unlessHeld(device: PolledDevice): PolledDevice['requests'] {
+    const { get, send } = device.requests
+    const released = () => device.released(this.#closing.signal)
+    return {
+      get: async (...request) => {
+        await released()
+        return await get(...request)
+      },
+      send: async (...request) => {
+        await released()
+        return await send(...request)
+      },
+    }
+  }
+
   /** What it does not say any more is asked for before the next poll is due. */
   #pollNow(device: PolledDevice): void {
     const { log } = this.#options
@@ -168,13 +186,16 @@ export class SubscriptionWatch {
   async #look(device: PolledDevice): Promise<void> {
     const { names, changes, log } = this.#options
     const watched = this.#watched.get(device)
-    if (watched === undefined || this.#closed) return
+    if (watched === undefined || this.#closing.signal.aborted) return
+    if (device.heldUntil !== undefined) return
     const { xname } = device.device
     const before = watched.state
     try {
       const renew = watched.looks > 0 && !device.speaks
       watched.subscribed = true
-      const outcome = await subscribe(xname, device.requests, { names, renew, changes })
+      device.farewell = () => this.#leave(device)
+      const requests = this.#unlessHeld(device)
+      const outcome = await subscribe(xname, requests, { names, renew, changes })
       watched.state = outcome === 'subscribed' ? 'silent' : outcome
       watched.subscribed = outcome === 'subscribed'
       if (outcome === 'full' && before !== 'full') log.warn({ xname }, 'no room for a subscription')

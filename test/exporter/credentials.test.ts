@@ -176,6 +176,10 @@ describe('the login to a device', () => {
         /login refused 5 times, the password is not sent again for/,
       )
       assert.equal(client.state().loginRefused, true)
+      const pauseMs = Number(client.state().loginPausedUntil) - Date.now()
+      assert.ok(Math.abs(pauseMs - 1800_000) < 60_000, `${pauseMs} ms after the last try`)
+      clock.now = (2110 + 1800) * 1000
+      assert.equal(client.state().loginPausedUntil, undefined)
     })
   }
 

@@ -235,7 +235,7 @@ describe('a device of a family we know', () => {
           },
           { Name: 'Accelerator0 Power Control', PowerLimit: { LimitInWatts: null } },
         ],
-        Voltages: [{ Name: 'filler', ReadingVolts: 60 }],
+        Voltages: [{ Name: 'filler', ReadingVolts: 60, UpperThresholdNonCritical: 60 }],
       },
     })
     const value = valueIn(samples, 'x1000c0s2b0n0')

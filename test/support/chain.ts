@@ -56,6 +56,8 @@ export interface Chain {
 
 const log = { level: 'silent', format: 'json' } as const
 export const chainControlToken = 'a-token-for-the-chain'
+/** Of the site, which the page multiplies energy by. */
+export const factors = { pricePerKwh: 30, currency: 'JPY', co2GramsPerKwh: 400 }
 const login = { username: 'root', password: { env: 'DEVICE_PASSWORD' } }
 
 export async function startChain(options: ChainOptions): Promise<Chain> {
@@ -108,7 +110,7 @@ async function startServices(
   const inventory = (await get(simulator, '/inventory')) as Inventory
   const topologyFile = join(directory, 'topology.json')
   await writeFile(topologyFile, JSON.stringify(inventory.nodes))
-  const record = remoteWriteSection.parse({ web: recordWeb, topologyFile })
+  const record = remoteWriteSection.parse({ web: recordWeb, topologyFile, page: factors })
   const remoteWrite = await up(startRemoteWrite({ log, postgres, ...record }, context))
   const devices = deviceList.parse(inventory.devices)
   const credentials = [{ ...login, caFile: inventory.caFile }]
@@ -122,6 +124,7 @@ async function startServices(
     web: { listenAddress: '127.0.0.1:0' },
     credentials,
     token: { env: 'CONTROL_TOKEN' },
+    recordUrl: `http://${recordWeb.listenAddress}/`,
   })
   const control = await up(startControl({ log, devices, postgres, ...switching }, context))
   await until(async () => {

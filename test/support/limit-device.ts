@@ -14,6 +14,8 @@ export interface LimitDevice extends TestDevice {
     path: string,
     body: unknown,
   ) => Answer | 'lost, no answer' | 'done, no answer' | undefined
+  /** With one: each resource has this ETag, and a PATCH is taken with it only; then it changes. */
+  tag: string | undefined
   /** What becomes of a value that is set: devices clip. */
   clip: (watts: number) => number
 }
@@ -24,6 +26,7 @@ export async function startLimitDevice(resources: Record<string, unknown>): Prom
     resources: structuredClone(resources),
     writes: [] as LimitDevice['writes'],
     onWrite: () => undefined,
+    tag: undefined,
     clip: (watts: number) => watts,
   })
   return device
@@ -34,10 +37,16 @@ async function handle(device: LimitDevice, request: IncomingMessage, response: S
   const { method = '' } = request
   if (method === 'GET') {
     const found = device.resources[path]
-    return answer(response, found ? 200 : 404, found ?? { error: { message: 'no such resource' } })
+    const tagged = found && device.tag ? { ...found, '@odata.etag': device.tag } : found
+    return answer(response, found ? 200 : 404, tagged ?? { error: { message: 'no such resource' } })
   }
   const body: unknown = JSON.parse(await text(request))
   device.writes.push({ method, path, body })
+  const tag = request.headers['if-match']
+  if (device.tag !== undefined && method === 'PATCH') {
+    if (tag !== device.tag) return answer(response, tag === undefined ? 428 : 412, {})
+    device.tag = `"${device.writes.length}"`
+  }
   const result = device.onWrite(path, body)
   if (typeof result === 'object') {
     for (const [key, value] of Object.entries(result.headers ?? {})) response.setHeader(key, value)

@@ -31,7 +31,8 @@ export interface PowerDevice extends TestDevice {
   resets: string[]
   /** Reads for which a node is on its way after a reset. */
   readsToSettle: number
-  onReset: (node: string, resetType: string) => Misbehaviour | undefined
+  /** A promise: the answer waits for it. */
+  onReset: (node: string, resetType: string) => Misbehaviour | undefined | Promise<undefined>
   /** Before a reset is answered. */
   answerMs: number
   /** Answers nothing at all. */
@@ -53,7 +54,7 @@ export async function startPowerDevice(
     ),
     resets: [] as string[],
     readsToSettle: 1,
-    onReset: (): Misbehaviour | undefined => undefined,
+    onReset: (): Misbehaviour | undefined | Promise<undefined> => undefined,
     answerMs: 0,
     mute: false,
     open: { now: 0, most: 0 },
@@ -173,7 +174,7 @@ async function onWrite(device: PowerDevice, { name, node, request, response }: W
   device.resets.push(`${name} ${resetType}`)
   device.open.most = Math.max(device.open.most, ++device.open.now)
   response.on('close', () => device.open.now--)
-  const result = device.onReset(name, resetType)
+  const result = await device.onReset(name, resetType)
   if (device.answerMs > 0) await sleep(device.answerMs)
   if (typeof result === 'object') {
     for (const [key, value] of Object.entries(result.headers ?? {})) response.setHeader(key, value)

@@ -1,3 +1,5 @@
+import { dirname } from 'node:path'
+
 /**
  * Finds the readings in the JSON of a device by the names of its fields alone. Knows nothing of how
  * the exporter reads them, so that the two can be compared.
@@ -19,6 +21,8 @@ interface Leaf {
   value: number
   /** Objects around it, innermost first. */
   around: readonly Record<string, unknown>[]
+  /** Whether the chassis that it is of has sensors. */
+  sensed: boolean
 }
 
 const ratings = [
@@ -48,8 +52,10 @@ export const exclusions: readonly { reason: string; is(leaf: Leaf): boolean }[] 
   },
   {
     reason: 'the older resource of a Cray controller: a copy of its sensors, with fillers',
-    is: ({ kind, path }) =>
-      /^(CMM|EX\w+|Slingshot)$/.test(kind) && /\/Chassis\/[^/]+\/(Power|Thermal)$/.test(path),
+    is: ({ kind, path, sensed, value, around: [member] }) =>
+      /^(CMM|EX\w+|Slingshot)$/.test(kind) &&
+      /\/Chassis\/[^/]+\/(Power|Thermal)$/.test(path) &&
+      (sensed || value === member?.['UpperThresholdNonCritical']),
   },
   {
     reason: 'a copy of a sensor that is shown itself',
@@ -107,8 +113,11 @@ export function rawReadings(
   resources: ReadonlyMap<string, unknown>,
   onExcluded: (reason: string) => void = () => {},
 ): RawReading[] {
+  const sensed = new Set(
+    [...resources.keys()].flatMap((path) => /^(.+)\/Sensors\/[^/]+$/.exec(path)?.[1] ?? []),
+  )
   return [...resources].flatMap(([path, body]) =>
-    leaves({ kind, path }, body).flatMap((leaf) => {
+    leaves({ kind, path, sensed: sensed.has(dirname(path)) }, body).flatMap((leaf) => {
       if (!looksLikeReading.test(leaf.field)) return []
       const excluded = exclusions.filter(({ is }) => is(leaf))
       for (const { reason } of excluded) onExcluded(reason)
@@ -132,7 +141,7 @@ const words =
 const looksLikeReading = new RegExp(words.replaceAll(' ', '|'), 'i')
 
 function leaves(
-  of: Pick<Leaf, 'kind' | 'path'>,
+  of: Pick<Leaf, 'kind' | 'path' | 'sensed'>,
   value: unknown,
   field = '',
   around: readonly Record<string, unknown>[] = [],
@@ -236,6 +245,8 @@ function placeOf(kind: string, bmc: string, { path, around }: Leaf): string {
   if (kind === 'DL325' || kind === 'Gigabyte') return `${bmc}n0`
   const node = /\/Node(\d+)\//.exec(path)?.[1]
   if (node !== undefined) return `${bmc}n${node}`
+  const cage = /\/NetworkingDevice(\d+)(?:Temperature|Voltage)$/.exec(path)?.[1]
+  if (cage !== undefined) return `${bmc.replace(/b\d+$/, '')}j${cage}`
   if (kind !== 'CMM') return bmc
   const chassis = bmc.replace(/b\d+$/, '')
   const rectifier = /\/Rectifier(\d+)/.exec(path)?.[1]

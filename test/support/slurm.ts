@@ -31,6 +31,18 @@ export async function requireSlurm(context: Mocha.Context): Promise<void> {
   context.skip()
 }
 
+/** Whether nodes can have a /sys of their own, which some containers forbid; says so if not. */
+export async function mayOwnSys(): Promise<boolean> {
+  const tried = execute('unshare', ['-m', 'mount', '-t', 'tmpfs', 'none', '/mnt'])
+  return await tried.then(
+    () => true,
+    (error: Error) => {
+      process.stderr.write(`SKIPPED: Slurm's own energy: ${error.message}\n`)
+      return false
+    },
+  )
+}
+
 /** Debian keeps daemons where users have no path to. */
 function slurmEnv(): NodeJS.ProcessEnv {
   return { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` }
@@ -40,6 +52,8 @@ export interface SlurmOptions {
   nodes: number
   /** More lines of slurm.conf, which may name the directory as `$R`. */
   lines?: readonly string[]
+  /** Has in a folder for each node what it finds in /sys/cray/pm_counters. */
+  counters?: string
 }
 
 /** uid and gid of accounts that every Debian has: jobs need users. */
@@ -58,10 +72,11 @@ export class Slurm {
   readonly env: NodeJS.ProcessEnv
   readonly #daemons = new Map<string, ChildProcess>()
   readonly #nodes: string[]
+  readonly #counters: string | undefined
 
   static async start(options: SlurmOptions): Promise<Slurm> {
     const directory = await mkdtemp(join(tmpdir(), 'joulebridge-slurm-'))
-    const slurm = new Slurm(directory, options.nodes)
+    const slurm = new Slurm(directory, options)
     try {
       await slurm.#start(options)
       return slurm
@@ -71,8 +86,9 @@ export class Slurm {
     }
   }
 
-  private constructor(directory: string, nodes: number) {
+  private constructor(directory: string, { nodes, counters }: SlurmOptions) {
     this.directory = directory
+    this.#counters = counters
     this.env = { ...slurmEnv(), SLURM_CONF: join(directory, 'slurm.conf') }
     this.#nodes = Array.from({ length: nodes }, (_, i) => `nid${String(i + 1).padStart(6, '0')}`)
   }
@@ -134,8 +150,7 @@ export class Slurm {
   }
 
   async startDaemon(program: string, node?: string): Promise<void> {
-    const args = node === undefined ? ['-D'] : ['-D', '-N', node]
-    const child = this.#spawn(node ?? program, program, args)
+    const child = node === undefined ? this.#spawn(program, program, ['-D']) : this.#spawnNode(node)
     if (program === 'slurmdbd') await this.#whenAnswers('sacctmgr', ['-n', 'show', 'cluster'])
     if (!isRunning(child)) throw new Error(`${program}: ${await this.#log(node ?? program)}`)
   }
@@ -195,6 +210,13 @@ export class Slurm {
     endWithUs(child, 'SIGKILL')
     this.#daemons.set(name, child)
     return child
+  }
+
+  #spawnNode(node: string): ChildProcess {
+    const slurmd = ['slurmd', '-D', '-N', node]
+    if (this.#counters === undefined) return this.#spawn(node, 'slurmd', slurmd.slice(1))
+    const places = [this.path(`run/sys-${node}`), join(this.#counters, node)]
+    return this.#spawn(node, 'unshare', ['-m', 'sh', '-ec', ownSys, 'sh', ...places, ...slurmd])
   }
 
   async #log(name: string): Promise<string> {
@@ -278,6 +300,20 @@ export class Slurm {
     await writeFile(this.path('slurmdbd.conf'), database, { mode: 0o600 })
   }
 }
+
+/** A /sys that only what it starts sees: the machine's, and the node's own cray/pm_counters. */
+const ownSys = `new=$1 counters=$2
+shift 2
+mkdir "$new"
+mount -t tmpfs none "$new"
+for entry in /sys/*; do
+  mkdir "$new/\${entry##*/}"
+  mount --rbind "$entry" "$new/\${entry##*/}"
+done
+mkdir -p "$new/cray/pm_counters"
+mount --bind "$counters" "$new/cray/pm_counters"
+mount --rbind "$new" /sys
+exec "$@"`
 
 async function freePorts(count: number): Promise<number[]> {
   const ports = new Set<number>()

@@ -9,34 +9,28 @@ import {
   root,
   type SimulatedDevice,
   type Write,
+  type WriteContext,
 } from '../resources.ts'
 import { addSensors, type Sensor } from '../sensor.ts'
 import { cmm, computeNodes, nodeControllers } from '../system.ts'
 import { addAlarms, addCrayService, crayHeaders, managerReset } from './cray.ts'
+import { enclosureName, type Slots } from './slots.ts'
 import { action, refused } from './writes.ts'
 
 const enclosure = `${root}/Chassis/Enclosure`
-/** Slots of a chassis: eight for compute blades, eight for switch blades, of which two are used. */
-const blades = nodeControllers.map(({ slot }) => ({ name: `Blade${slot}`, present: true }))
-const perifs = Array.from({ length: 8 }, (_, slot) => ({
-  name: `Perif${slot}`,
-  present: slot === 1 || slot === 3,
-}))
-
 /** The chassis controller: rectifiers, coolant, leak detectors, and the slots' power states. */
-export function cmmDevice(plant: Plant): SimulatedDevice {
+export function cmmDevice(plant: Plant, slots: Slots): SimulatedDevice {
   const resources: Resources = new Map()
-  const slots = [...blades, ...perifs]
-  addCrayService(resources, ['Enclosure', ...slots.map(({ name }) => name)], [])
+  addCrayService(resources, [enclosureName, ...slots.names], [])
   const writes = new Map<string, Write>([managerReset])
-  const states = new Map(slots.map(({ name, present }) => [name, present ? 'On' : 'Off']))
-  addEnclosure(resources, writes, states)
+  const chassis = { resources, writes, slots }
+  addEnclosure(chassis)
   addFixed(resources, `${enclosure}/Power`, 'Power.v1_4_0.Power', powerProperties())
   addAlarms(resources, [
     { id: 'CabinetLeakConfirmed', severity: 'Critical' },
     { id: 'CabinetLeakDetected', severity: 'Warning' },
   ])
-  for (const slot of slots) addSlot({ resources, writes, states }, slot)
+  for (const name of slots.names) addSlot(chassis, name)
   addSensors(resources, enclosure, cmmSensors(plant), 0.538)
   return {
     xname: cmm,
@@ -88,30 +82,31 @@ function resetOf(path: string): object {
   return { '#Chassis.Reset': { 'ResetType@Redfish.AllowableValues': resetTypes, target } }
 }
 
-interface Slots {
+interface Chassis {
   resources: Resources
   writes: Map<string, Write>
-  /** On or Off, by name. */
-  states: Map<string, string>
+  slots: Slots
 }
 
 /** The chassis goes off only when its slots are, unless it is forced. */
-function addEnclosure(resources: Resources, writes: Slots['writes'], states: Slots['states']) {
-  let state = 'On'
+function addEnclosure({ resources, writes, slots }: Chassis): void {
   const fixed = resource(enclosure, 'Chassis.v1_5_1.Chassis', {
     Actions: resetOf(enclosure),
     ...enclosureProperties,
   })
-  resources.set(enclosure, () => ({ ...fixed, PowerState: state }))
-  const reset = action('ResetType', resetTypes, (type, { reset: resetNode }) => {
-    const running = [...states.values()].includes('On')
-    if (type === 'Off' && running) {
+  resources.set(enclosure, () => ({ ...fixed, PowerState: slots.stateOf(enclosureName) }))
+  const reset = action('ResetType', resetTypes, async (type, context) => {
+    const at = context.asOf()
+    if (type === 'Off' && slots.names.some((name) => slots.stateOf(name) === 'On')) {
       return refused('ActionNotSupported', 'The action Reset is not supported: slots are on.')
     }
-    state = type === 'On' ? 'On' : 'Off'
-    if (state === 'On') return
-    for (const name of states.keys()) states.set(name, 'Off')
-    return dropNodes(computeNodes, resetNode)
+    slots.switch(enclosureName, type === 'On' ? 'On' : 'Off', at)
+    if (type !== 'On') {
+      for (const name of slots.names) slots.switch(name, 'Off', at)
+      await dropNodes(computeNodes, context)
+    }
+    await context.save()
+    return undefined
   })
   writes.set(`${enclosure}/Actions/Chassis.Reset`, reset)
 }
@@ -119,16 +114,14 @@ function addEnclosure(resources: Resources, writes: Slots['writes'], states: Slo
 /** Without its slot a node is off at once, with no shutdown. */
 async function dropNodes(
   nodes: readonly { xname: string }[],
-  reset: (xname: string, type: 'ForceOff') => Promise<void>,
+  { reset }: Pick<WriteContext, 'reset'>,
 ): Promise<void> {
   for (const { xname } of nodes) await reset(xname, 'ForceOff')
 }
 
-function addSlot(
-  { resources, writes, states }: Slots,
-  { name, present }: { name: string; present: boolean },
-): void {
+function addSlot({ resources, writes, slots }: Chassis, name: string): void {
   const path = `${root}/Chassis/${name}`
+  const present = slots.isPresent(name)
   const fixed = resource(path, 'Chassis.v1_5_1.Chassis', {
     Actions: resetOf(path),
     ChassisType: 'Blade',
@@ -137,16 +130,15 @@ function addSlot(
     Name: name,
     Status: present ? healthy : { Health: 'OK', State: 'Absent' },
   })
-  resources.set(path, () => ({ ...fixed, PowerState: states.get(name) }))
+  resources.set(path, () => ({ ...fixed, PowerState: slots.stateOf(name) }))
   const bmc = nodeControllers.find(({ slot }) => name === `Blade${slot}`)?.xname
-  const reset = action('ResetType', resetTypes, (type, { reset: resetNode }) => {
+  const nodes = computeNodes.filter((node) => node.bmc === bmc)
+  const reset = action('ResetType', resetTypes, async (type, context) => {
     if (!present) return refused('ActionNotSupported', `The slot ${name} is empty.`)
-    states.set(name, type === 'On' ? 'On' : 'Off')
-    if (type === 'On') return
-    return dropNodes(
-      computeNodes.filter((node) => node.bmc === bmc),
-      resetNode,
-    )
+    slots.switch(name, type === 'On' ? 'On' : 'Off', context.asOf())
+    if (type !== 'On') await dropNodes(nodes, context)
+    await context.save()
+    return undefined
   })
   writes.set(`${path}/Actions/Chassis.Reset`, reset)
 }

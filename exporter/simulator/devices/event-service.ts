@@ -150,8 +150,15 @@ export class EventService {
     return { status: 204 }
   }
 
+  /** Without power it tells nothing, and knows none of its subscriptions afterwards. */
+  #isDown(): boolean {
+    const isDown = this.#device.isUp?.(this.#options.asOf()) === false
+    if (isDown) this.#restart()
+    return isDown
+  }
+
   #push(): void {
-    if (this.#subscriptions.size === 0) return
+    if (this.#subscriptions.size === 0 || this.#isDown()) return
     const to = this.#options.asOf()
     const from = this.#told
     this.#told = to
@@ -164,6 +171,7 @@ export class EventService {
   }
 
   #pushStates(): void {
+    if (this.#subscriptions.size > 0 && this.#isDown()) return
     const wanted = [...this.#subscriptions].filter(
       ([, { RegistryPrefixes }]) => RegistryPrefixes.length === 0,
     )

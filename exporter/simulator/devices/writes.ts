@@ -1,11 +1,14 @@
 import { fieldAt, listAt, numberAt, textAt } from '../../redfish/parse.ts'
 import { redfishError, type Write, type WriteContext, type WriteReply } from '../resources.ts'
 
+/** Undefined: 204. */
+type MaybeReply = WriteReply | undefined
+
 /** An action with one parameter, obeyed by `act` when its value is allowed. */
 export function action(
   parameter: string,
   allowed: readonly string[],
-  act: (value: string, context: WriteContext) => WriteReply | undefined | Promise<void>,
+  act: (value: string, context: WriteContext) => MaybeReply | Promise<MaybeReply>,
 ): Write {
   return {
     method: 'POST',
