@@ -57,7 +57,8 @@ export function remoteWriteApp(parts: RemoteWriteApp): Express {
   addStorageRoute(app, parts.storage)
   addOpenapi(app)
   addOverviewRoutes(app, pool)
-  addPage(app)
+  const { controlUrl: otherUrl, ...factors } = settings.page
+  addPage(app, { service: 'record', otherUrl, ...factors })
   return finishApp(app, log)
 }
 

@@ -17,7 +17,10 @@ interface Operation {
   guarded?: boolean
 }
 
-const cluster = { cluster: 'Needed where several clusters have a job of this number.' }
+const cluster = {
+  cluster: 'Needed where several clusters have a job of this number.',
+  at: 'Where the number was used again: the latest of its jobs that began by this time.',
+}
 const days = { from: 'The first day, such as 2026-11-22.', to: 'The last day.' }
 const protobuf = { type: 'application/x-protobuf' }
 
@@ -45,12 +48,16 @@ const operations: readonly Operation[] = [
   },
   {
     ...{ method: 'get', path: '/api/v1/jobs' },
-    summary: 'Jobs with their energy, those that started last first.',
+    summary: 'Jobs with their energy.',
     query: {
       state: 'running or ended.',
       user: 'Login name.',
       cluster: 'Name of the cluster.',
       since: 'Only jobs that run, or ended at this time or later.',
+      until: 'Only jobs that started before.',
+      search: 'Words, each in its number, user, account, name or state.',
+      xname: 'Only jobs that held this node.',
+      sort: 'start: those that started last first; energy: those that used most first.',
       limit: 'At most so many, 1 to 500.',
     },
   },

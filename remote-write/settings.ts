@@ -51,6 +51,17 @@ export const remoteWriteSection = z
     web: z.strictObject({ listenAddress: listenAddress.default('127.0.0.1:28011') }).prefault({}),
     /** The bearer token of whoever tells of jobs; without it only this machine may. */
     token: secret.optional(),
+    /** What the built-in page shows beside the record. */
+    page: z
+      .strictObject({
+        /** Where a browser finds power control. */
+        controlUrl: z.url({ protocol: /^https?$/ }).optional(),
+        /** What a job costs; whoever looks may put others in their place. */
+        pricePerKwh: z.number().min(0).optional(),
+        currency: z.string().max(10).optional(),
+        co2GramsPerKwh: z.number().min(0).optional(),
+      })
+      .prefault({}),
     /** Exporters that read the nodes of a job at its start and end; each has its own devices. */
     exporters: z
       .array(

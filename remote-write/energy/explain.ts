@@ -101,13 +101,13 @@ function gaps({ from, to, times }: Piece, maxGapSeconds: number): string[] {
 }
 
 function explainShare(piece: Piece): string[] {
-  const { cores, cores_held, node_cores, idle_joules, node_joules, joules } = piece
+  const { cores, cores_held, node_cores, share, idle_joules, node_joules, joules } = piece
   if (joules === node_joules) return []
   const most = Math.max(node_cores ?? 0, cores_held ?? 0)
   return [
     `  ${cores} of ${cores_held} cores held, node of ${node_cores ?? 'unknown'}: floor ` +
       `min(${idle_joules}, ${node_joules}) * ${cores} / ${most}` +
-      ` + max(${node_joules} - ${idle_joules}, 0) * ${cores} / ${cores_held} = ${joules} J`,
+      ` + max(${node_joules} - ${idle_joules}, 0) * ${share} = ${joules} J`,
   ]
 }
 

@@ -14,6 +14,8 @@ export interface Piece {
   cores: number
   cores_held: number | null
   node_cores: number | null
+  /** Its part of what the node draws above the floor: by CPU time where told, else by cores. */
+  share: number | null
   /** The node's idle floor; 0 where the run holds the whole node alone. */
   idle_joules: number | null
   node_joules: number | null
@@ -38,9 +40,9 @@ export async function jobReadings(
 ): Promise<Piece[]> {
   const { rows } = await pool.query<Piece>(
     `select r.node, r.xname, date_part('epoch', r.from_time) as "from",
-       date_part('epoch', r.to_time) as "to", r.cores, r.cores_held, r.node_cores, r.idle_joules,
-       r.node_joules, r.joules, r.method, r.resets, r.times, r.readings, r.start_nth, r.start_part,
-       r.end_nth, r.end_part
+       date_part('epoch', r.to_time) as "to", r.cores, r.cores_held, r.node_cores, r.share,
+       r.idle_joules, r.node_joules, r.joules, r.method, r.resets, r.times, r.readings,
+       r.start_nth, r.start_part, r.end_nth, r.end_part
      from job_readings($1, $2, $3) r
      order by r.node, r.from_time, r.run`,
     [runs, asOf, maxGapSeconds],
@@ -71,6 +73,7 @@ const columns = [
   'cores',
   'cores_held',
   'node_cores',
+  'share',
   'idle_joules',
 ] as const
 

@@ -21,9 +21,9 @@ const mostNodeSeconds = 1e7
 /** Adds what lies behind the energy of a job, and the energy of users and accounts by day. */
 export function addEnergyRoutes(app: Express, { pool, maxGapSeconds, now }: EnergyRoutes): void {
   app.get('/api/v1/jobs/:id/energy/readings', async (request, response) => {
-    const { id, cluster, format } = parse(jobPlace, { ...request.params, ...request.query })
+    const { id, format, ...place } = parse(jobPlace, { ...request.params, ...request.query })
     const options = { asOf: now(), maxGapSeconds }
-    const runs = await query(runsOf(pool, id, cluster))
+    const runs = await query(runsOf(pool, id, place))
     if ((await query(nodeSeconds(pool, runs, options.asOf))) > mostNodeSeconds) {
       const message = `job ${id} held more than ${mostNodeSeconds} node-seconds: ask for its energy`
       throw new RequestError(413, 'too_large', message)
@@ -35,8 +35,8 @@ export function addEnergyRoutes(app: Express, { pool, maxGapSeconds, now }: Ener
     } else response.send({ job_id: id, max_gap_seconds: maxGapSeconds, parts: pieces })
   })
   app.get('/api/v1/jobs/:id/energy/parts', async (request, response) => {
-    const { id, cluster } = parse(jobPlace, { ...request.params, ...request.query })
-    const runs = await query(runsOf(pool, id, cluster))
+    const { id, ...place } = parse(jobPlace, { ...request.params, ...request.query })
+    const runs = await query(runsOf(pool, id, place))
     const options = { asOf: now(), maxGapSeconds }
     response.send({ job_id: id, ...(await query(energyParts(pool, runs, options))) })
   })
@@ -54,6 +54,10 @@ const jobPlace = z.object({
     .regex(/^\d{1,15}$/, 'expected the number of a job')
     .transform(Number),
   cluster: z.string().optional(),
+  at: z.iso
+    .datetime({ offset: true, error: 'expected a time such as 2026-11-22T10:00:00Z' })
+    .transform((text) => new Date(text))
+    .optional(),
   format: z.enum(['json', 'csv', 'explain']).default('json'),
 })
 
@@ -66,8 +70,12 @@ const days = z
   })
 
 /** @throws {RequestError} 404 if there is no such job; 400 if several clusters have one. */
-async function runsOf(pool: Pool, id: number, cluster: string | undefined): Promise<string[]> {
-  const [found, other] = await findRuns(pool, id, cluster)
+async function runsOf(
+  pool: Pool,
+  id: number,
+  place: { cluster?: string | undefined; at?: Date | undefined },
+): Promise<string[]> {
+  const [found, other] = await findRuns(pool, id, place)
   if (!found) throw new RequestError(404, 'unknown_job', `nobody told of a job ${id}`)
   if (other) {
     const message = `job ${id} is in several clusters, add ?cluster= with one of them`

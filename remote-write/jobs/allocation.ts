@@ -30,6 +30,22 @@ export function heldNodes(nodelist: string, cpusPerNode?: string, cpus = 0): Hel
   }))
 }
 
+/**
+ * The nodes with the cores that the run kept busy there on average, as if its cores were busy
+ * alike; unchanged while its CPU time or its length is not known.
+ */
+export function withBusyCores(
+  nodes: readonly HeldNode[],
+  { cpuSeconds, seconds }: { cpuSeconds: number | undefined; seconds: number },
+): (HeldNode & { busy_cores?: number })[] {
+  if (cpuSeconds === undefined || seconds <= 0) return [...nodes]
+  const cores = nodes.map((node) => node.cores ?? 1)
+  const all = cores.reduce((sum, count) => sum + count, 0)
+  return nodes.map((node, i) => {
+    return { ...node, busy_cores: (cpuSeconds / seconds) * ((cores[i] ?? 0) / all) }
+  })
+}
+
 /** As even as may be; nothing when there is less than a core for each node. */
 function spreadCpus(cpus: number, nodes: number): number[] | undefined {
   if (cpus < nodes) return undefined

@@ -87,6 +87,8 @@ const runDetail = startDetail.extend(endDetail.shape).extend({
   ended_at: utcTime.optional(),
   db_index: number.optional(),
   suspended_seconds: number.optional(),
+  /** On all its nodes. Where all runs on a node tell it, they share its energy by it. */
+  cpu_seconds: z.number().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
   scheduler_joules: joules.optional(),
   steps: z.array(step).max(eventLimits.steps).optional(),
 })

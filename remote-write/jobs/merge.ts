@@ -20,16 +20,27 @@ export function runsOf(events: readonly JobEvent[]): Run[] {
   return apart([...merged, ...alone])
 }
 
-/** Of several reports of one row of accounting, whose start was corrected, the latest counts. */
+/**
+ * Of several reports of one row of accounting, whose start was corrected, the latest counts. Who
+ * does not know the row, as jobcomp, tells of one that starts then. In order: of two runs of one
+ * second the row with the lower number was the first.
+ */
 function latestReports(events: readonly JobEvent[]): JobEvent[] {
   const byRow = new Map<string, JobEvent>()
+  const rowStarts = new Set(
+    events.flatMap(({ time, detail }) => (detail.db_index === undefined ? [] : [time.getTime()])),
+  )
   for (const event of events) {
+    if (event.detail.db_index === undefined && rowStarts.has(event.time.getTime())) continue
     const { db_index } = event.detail
     const row = db_index === undefined ? `at ${event.time.getTime()}` : `row ${db_index}`
     const other = byRow.get(row)
     if (other === undefined || rank(event) > rank(other)) byRow.set(row, event)
   }
-  return [...byRow.values()].sort((a, b) => a.time.getTime() - b.time.getTime())
+  return [...byRow.values()].sort(
+    (a, b) =>
+      a.time.getTime() - b.time.getTime() || (a.detail.db_index ?? 0) - (b.detail.db_index ?? 0),
+  )
 }
 
 /** Ended beats open, later beats earlier; equal ranks only for equal times. */
@@ -97,9 +108,19 @@ function sameNodes(a = '', b = ''): boolean {
   return a === b || expandNodelist(a).join() === expandNodelist(b).join()
 }
 
-/** In order, none longer than until the next one starts. */
-function apart(runs: Run[]): Run[] {
-  runs.sort((a, b) => a.startedAt.getTime() - b.startedAt.getTime())
+/**
+ * In order, none longer than until the next one starts. Accounting knows whole seconds: of two runs
+ * that start in the same one, the second is a millisecond later.
+ */
+function apart(told: Run[]): Run[] {
+  told.sort((a, b) => a.startedAt.getTime() - b.startedAt.getTime())
+  let last = Number.NEGATIVE_INFINITY
+  const runs = told.map((run) => {
+    last = Math.max(run.startedAt.getTime(), last + 1)
+    const startedAt = new Date(last)
+    const endedAt = run.endedAt !== null && run.endedAt < startedAt ? startedAt : run.endedAt
+    return { ...run, startedAt, endedAt }
+  })
   return runs.map((run, i) => {
     const next = runs[i + 1]?.startedAt
     if (next === undefined || (run.endedAt !== null && run.endedAt <= next)) return run

@@ -1,6 +1,6 @@
 import type { Pool, PoolClient } from 'pg'
 import { inTransaction } from '../postgres/transaction.ts'
-import { heldNodes } from './allocation.ts'
+import { heldNodes, withBusyCores } from './allocation.ts'
 import type { EventDetail, JobEvent } from './events.ts'
 import { unnamedCluster } from './label.ts'
 import { type JobLabelRow, labelRuns } from './label-run.ts'
@@ -70,17 +70,17 @@ export const lockJobs = `select pg_advisory_xact_lock(hashtext('joulebridge jobs
 async function insertEvents(client: PoolClient, events: readonly JobEvent[]): Promise<void> {
   await client.query(
     `insert into job_event (cluster, job_id, time, type, detail)
-     select distinct on (e.cluster, e.job_id, e.time, e.type)
+     select distinct on (e.cluster, e.job_id, e.time, e.type, e.detail ->> 'db_index')
        e.cluster, e.job_id, e.time, e.type, e.detail
      from jsonb_to_recordset($1)
        as e (cluster text, job_id int8, time timestamptz, type text, detail jsonb)
-     order by e.cluster, e.job_id, e.time, e.type, (e.detail ->> 'db_index')::int8 desc nulls last,
+     order by e.cluster, e.job_id, e.time, e.type, e.detail ->> 'db_index',
        (e.detail ? 'ended_at') desc, e.detail ->> 'told_at' desc, e.detail desc
-     on conflict (cluster, job_id, time, type) do update set detail = excluded.detail
-     where (coalesce((excluded.detail ->> 'db_index')::int8, -1), excluded.detail ? 'ended_at',
-         coalesce(excluded.detail ->> 'told_at', ''), excluded.detail)
-       > (coalesce((job_event.detail ->> 'db_index')::int8, -1), job_event.detail ? 'ended_at',
-         coalesce(job_event.detail ->> 'told_at', ''), job_event.detail)`,
+     on conflict (cluster, job_id, time, type, row_index) do update set detail = excluded.detail
+     where (excluded.detail ? 'ended_at', coalesce(excluded.detail ->> 'told_at', ''),
+         excluded.detail)
+       > (job_event.detail ? 'ended_at', coalesce(job_event.detail ->> 'told_at', ''),
+         job_event.detail)`,
     [JSON.stringify(events)],
   )
 }
@@ -187,7 +187,10 @@ function toRow({ startedAt, endedAt, start, end, ...about }: Run, firstStartedAt
     user_id: uid,
     nodelist,
     source: start.source ?? 'event',
-    nodes: heldNodes(nodelist, cpus_per_node, cpus).map((node) => ({ ...node, ...stretch })),
+    nodes: withBusyCores(heldNodes(nodelist, cpus_per_node, cpus), {
+      cpuSeconds: facts.cpu_seconds,
+      seconds: endedAt === null ? 0 : (endedAt.getTime() - startedAt.getTime()) / 1000,
+    }).map((node) => ({ ...node, ...stretch })),
     steps: lastOfEach(steps),
   }
 }
@@ -227,17 +230,18 @@ const upsertRuns = `
     cluster, job_id, submitted_at, started_at, ended_at, state, exit_code, user_name, user_id,
     account, partition, name, restart_count, array_job_id, array_task_id, het_job_id,
     het_job_offset, nodelist, source, first_started_at, db_index, qos, suspended_seconds,
-    scheduler_joules)
+    scheduler_joules, cpu_seconds)
   select r.cluster, r.job_id, r.submitted_at, r.started_at, r.ended_at, r.state, r.exit_code,
     r.user_name, r.user_id, r.account, r.partition, r.name, r.restart_count, r.array_job_id,
     r.array_task_id, r.het_job_id, r.het_job_offset, r.nodelist, r.source, r.first_started_at,
-    r.db_index, r.qos, r.suspended_seconds, r.scheduler_joules
+    r.db_index, r.qos, r.suspended_seconds, r.scheduler_joules, r.cpu_seconds
   from jsonb_to_recordset($1) as r (
     cluster text, job_id int8, submitted_at timestamptz, started_at timestamptz,
     ended_at timestamptz, state text, exit_code text, user_name text, user_id int8, account text,
     partition text, name text, restart_count int4, array_job_id int8, array_task_id int8,
     het_job_id int8, het_job_offset int4, nodelist text, source text, first_started_at timestamptz,
-    db_index int8, qos text, suspended_seconds int8, scheduler_joules float8)
+    db_index int8, qos text, suspended_seconds int8, scheduler_joules float8,
+    cpu_seconds float8)
   on conflict (cluster, job_id, started_at) do update set
     submitted_at = excluded.submitted_at, ended_at = excluded.ended_at, state = excluded.state,
     exit_code = excluded.exit_code, user_name = excluded.user_name, user_id = excluded.user_id,
@@ -247,7 +251,8 @@ const upsertRuns = `
     het_job_offset = excluded.het_job_offset, nodelist = excluded.nodelist,
     source = excluded.source, first_started_at = excluded.first_started_at,
     db_index = excluded.db_index, qos = excluded.qos,
-    suspended_seconds = excluded.suspended_seconds, scheduler_joules = excluded.scheduler_joules`
+    suspended_seconds = excluded.suspended_seconds, scheduler_joules = excluded.scheduler_joules,
+    cpu_seconds = excluded.cpu_seconds`
 
 const deleteAllocations = `
   with held as (
@@ -265,27 +270,39 @@ const deleteAllocations = `
 
 /** A place once known stays: the topology may have changed since. */
 const upsertAllocations = `
-  insert into allocation (run, node, xname, started_at, ended_at, cores, node_cores)
-  select j.id, h.node, coalesce(h.xname, n.xname), h.started_at, h.ended_at, h.cores, n.cores
+  insert into allocation (run, node, xname, started_at, ended_at, cores, node_cores, busy_cores)
+  select j.id, h.node, coalesce(h.xname, n.xname), h.started_at, h.ended_at, h.cores, n.cores,
+    h.busy_cores
   from jsonb_to_recordset($1)
     as r (cluster text, job_id int8, started_at timestamptz, nodes jsonb)
   join job j on (r.cluster, r.job_id, r.started_at) = (j.cluster, j.job_id, j.started_at)
   cross join lateral jsonb_to_recordset(r.nodes) as h (
-    node text, xname text, cores int4, started_at timestamptz, ended_at timestamptz)
+    node text, xname text, cores int4, started_at timestamptz, ended_at timestamptz,
+    busy_cores float8)
   left join lateral (
     select n.xname, n.cores
-    from node n
-    where n.key = node_key(h.node) or n.xname = h.xname
-    order by n.key
+    from (
+      select n.key, 'infinity' as until, n.xname, n.cores
+      from node n
+      where n.key = node_key(h.node) or n.xname = h.xname
+      union all
+      select n.key, n.until, n.xname, n.cores
+      from node_past n
+      where n.key = node_key(h.node) and n.until > h.started_at
+    ) n
+    order by n.until, n.key
     limit 1
   ) n on true
   on conflict (run, node, started_at) do update set
     xname = coalesce(allocation.xname, excluded.xname),
     ended_at = excluded.ended_at,
     cores = excluded.cores,
-    node_cores = coalesce(allocation.node_cores, excluded.node_cores)
-  where (allocation.xname, allocation.ended_at, allocation.cores, allocation.node_cores)
-    is distinct from (excluded.xname, excluded.ended_at, excluded.cores, excluded.node_cores)`
+    node_cores = coalesce(allocation.node_cores, excluded.node_cores),
+    busy_cores = excluded.busy_cores
+  where (allocation.xname, allocation.ended_at, allocation.cores, allocation.node_cores,
+      allocation.busy_cores)
+    is distinct from (excluded.xname, excluded.ended_at, excluded.cores, excluded.node_cores,
+      excluded.busy_cores)`
 
 const deleteSteps = `
   with told as (

@@ -6,8 +6,9 @@ import { type EnergyOptions, jobEnergy } from '../energy/energy.ts'
 import { databaseError } from '../postgres/sqlstate.ts'
 import type { EdgeReader } from './edges.ts'
 import { eventLimits, type JobEvent, parseEvents } from './events.ts'
-import { findRuns, type JobFilter, listJobs } from './job.ts'
+import { findRuns, listJobs } from './job.ts'
 import type { JobMetrics } from './metrics.ts'
+import { JobRanks } from './rank.ts'
 import { recordEvents } from './record.ts'
 import { addJobcompRoute } from './slurm/route.ts'
 
@@ -25,6 +26,7 @@ export interface JobRoutes {
 /** Adds `/api/v1/jobs`: what schedulers tell, which jobs there are, and their energy. */
 export function addJobRoutes(app: Express, routes: JobRoutes): void {
   const { pool, guard } = routes
+  const ranks = new JobRanks(pool)
   const guards = [countAnswers(routes), guard]
   const readJson = express.json({ limit: eventLimits.bodyBytes })
   app.post('/api/v1/jobs/events', ...guards, readJson, (request, response) =>
@@ -32,12 +34,20 @@ export function addJobRoutes(app: Express, routes: JobRoutes): void {
   )
   addJobcompRoute(app, { pool, guards, take: (events) => takeEvents(events, routes) })
   app.get('/api/v1/jobs', async (request, response) => {
-    const filter = parse(jobFilter, request.query)
-    response.send({ jobs: await query(listJobs(pool, filter, energyOptions(routes))) })
+    const { sort, ...filter } = parse(jobsQuery, request.query)
+    const options = energyOptions(routes)
+    if (sort === 'start') {
+      response.send({ jobs: await query(listJobs(pool, filter, options)) })
+      return
+    }
+    const runs = await query(ranks.most(filter, options))
+    const jobs = await query(listJobs(pool, { runs, limit: filter.limit }, options))
+    jobs.sort((a, b) => (b.energy.joules ?? -1) - (a.energy.joules ?? -1))
+    response.send({ jobs })
   })
   app.get('/api/v1/jobs/:id', async (request, response) => {
-    const { jobId, cluster } = await findJob(request, pool)
-    const filter = { jobId, cluster, limit: 1 }
+    const { runs } = await findJob(request, pool)
+    const filter = { runs: runs.slice(-1), limit: 1 }
     const [job] = await query(listJobs(pool, filter, energyOptions(routes)))
     response.send(job)
   })
@@ -79,11 +89,15 @@ const instant = z.iso
   .datetime({ offset: true, error: 'expected a time such as 2026-11-22T10:00:00Z' })
   .transform((text) => new Date(text))
 
-const jobFilter: z.ZodType<JobFilter> = z.object({
+const jobsQuery = z.object({
   state: z.enum(['running', 'ended']).optional(),
   user: z.string().optional(),
   cluster: z.string().optional(),
   since: instant.optional(),
+  until: instant.optional(),
+  search: z.string().max(200).optional(),
+  xname: z.string().optional(),
+  sort: z.enum(['start', 'energy']).default('start'),
   limit: z
     .string()
     .regex(/^([1-9]\d?|[1-4]\d\d|500)$/, 'expected a number from 1 to 500')
@@ -97,18 +111,21 @@ const jobPlace = z.object({
     .regex(/^\d{1,15}$/, 'expected the number of a job')
     .transform(Number),
   cluster: z.string().optional(),
+  at: instant.optional(),
 })
 
 /**
- * The job that the path and `?cluster=` name.
+ * The job that the path, `?cluster=` and `?at=` name: Slurm uses numbers again.
  * @throws {RequestError} 404 if there is none; 400 if several clusters have one with this number.
  */
-async function findJob({ params, query: { cluster } }: Request, pool: Pool) {
-  const place = parse(jobPlace, { ...params, cluster })
-  const jobs = await query(findRuns(pool, place.id, place.cluster))
+async function findJob({ params, query: { cluster, at } }: Request, pool: Pool) {
+  const place = parse(jobPlace, { ...params, cluster, at })
+  const jobs = await query(findRuns(pool, place.id, place))
   const [found, other] = jobs
   if (!found) {
-    const where = place.cluster === undefined ? '' : ` in cluster ${place.cluster}`
+    const where =
+      (place.cluster === undefined ? '' : ` in cluster ${place.cluster}`) +
+      (place.at === undefined ? '' : ` that began by ${place.at.toISOString()}`)
     throw new RequestError(404, 'unknown_job', `nobody told of a job ${place.id}${where}`)
   }
   if (other) {
@@ -132,6 +149,7 @@ function energyOptions({ now, maxGapSeconds }: JobRoutes): EnergyOptions {
 
 function query<T>(answer: Promise<T>): Promise<T> {
   return answer.catch((error: unknown) => {
+    if (error instanceof RequestError) throw error
     throw databaseError(error)
   })
 }

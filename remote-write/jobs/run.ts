@@ -27,7 +27,7 @@ export interface RunRow extends Omit<EventDetail, Kept> {
   user_id?: number | undefined
   nodelist: string
   source: string
-  nodes: (HeldNode & { started_at: Date; ended_at: Date | null })[]
+  nodes: (HeldNode & { started_at: Date; ended_at: Date | null; busy_cores?: number | null })[]
   /** Start of the first run of the same job; a number may be used again for another job. */
   first_started_at: Date | null
   steps: (Stretch | StepDetail)[]

@@ -58,15 +58,25 @@ export async function loadTopology(pool: Pool, file: string): Promise<void> {
 
 /**
  * Names that are not given stay, since jobs of the past may still be told; allocations that had no
- * place yet get theirs, and those that had one keep it.
+ * place yet get theirs, and those that had one keep it. Where a node was until now is kept for runs
+ * of that time.
  */
 export async function storeTopology(pool: Pool, nodes: readonly PlacedNode[]): Promise<void> {
   await inTransaction(pool, async (client) => {
     await client.query(lockJobs)
+    await client.query(keepPast, [JSON.stringify(nodes)])
     await client.query(upsertNodes, [JSON.stringify(nodes)])
     await client.query(mapAllocations)
   })
 }
+
+/** From now on; the place of a node that moves twice within a transaction's time is the first. */
+const keepPast = `
+  insert into node_past (key, until, xname, cores)
+  select distinct on (node.key) node.key, now(), node.xname, node.cores
+  from jsonb_to_recordset($1) as n (node text, xname text)
+  join node on node.key = node_key(n.node) and node.xname <> n.xname
+  on conflict (key, until) do nothing`
 
 const upsertNodes = `
   insert into node (name, xname, cores)

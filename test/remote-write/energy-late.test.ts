@@ -16,6 +16,10 @@ const arrivals = fc.record({
   noted: fc.uniqueArray(fc.integer({ min: 0, max: 8 }), { minLength: 1 }),
   /** Samples that come last of all. */
   stragglers: fc.uniqueArray(fc.integer({ min: 0, max: count - 1 }), { maxLength: 5 }),
+  /** Those around the job's start and end come last, too. */
+  edgesLate: fc.boolean(),
+  /** Whether the job is told before its samples. */
+  toldFirst: fc.boolean(),
   resets: fc.uniqueArray(fc.integer({ min: 1, max: count - 1 }), {
     maxLength: 2,
     comparator: (a, b) => Math.abs(a - b) < 2,
@@ -46,39 +50,43 @@ describe('the energy of a job whose samples come late', function late() {
   }
 
   it('is the same with what was noted before and without', async () => {
-    let used = 0
+    const used = { stretches: 0, edges: 0 }
     const property = fc.asyncProperty(arrivals, async (plan) => {
       job++
       const told = valuesOf(plan.resets)
-      const late = new Set(plan.stragglers)
+      const span = { from: began + plan.from, to: began + plan.from + plan.seconds }
+      const edges = [plan.from, plan.from + plan.seconds].map((edge) => Math.floor(edge / 10))
+      const late = new Set([...plan.stragglers, ...(plan.edgesLate ? edges : [])])
+      if (plan.toldFirst) await postEvents(service, events(job, span))
       for (const [nth, lot] of plan.lots.entries()) {
         const own = told.filter((_, i) => Math.floor(i / 60) === lot && !late.has(i))
         await store(own)
         if (plan.noted.includes(nth)) await pool.query('select note_stretches(now())')
       }
-      const used0 = await stretches()
+      const noted0 = await counted()
       await store(told.filter((_, i) => late.has(i)))
-      const span = { from: began + plan.from, to: began + plan.from + plan.seconds }
-      await postEvents(service, events(job, span))
+      if (!plan.toldFirst) await postEvents(service, events(job, span))
       const energy = () => getJson<EnergyAnswer>(service, `/api/v1/jobs/${job}/energy`)
       const noted = await energy()
       await pool.query('select note_stretches(now())')
       const renoted = await energy()
-      used += used0
-      await pool.query('truncate counter_stretch')
+      used.stretches += noted0.stretches
+      used.edges += noted0.edges
+      await pool.query('truncate counter_stretch cascade')
       const read = await energy()
       assert.deepEqual([rounded(noted), rounded(renoted)], [rounded(read), rounded(read)])
       assert.equal(read.resets, resetsWithin(plan.resets, plan))
     })
     await fc.assert(property, { numRuns: 30 })
-    assert.ok(used > 0, 'no stretch was noted')
+    assert.ok(used.stretches > 0 && used.edges > 0, JSON.stringify(used))
   })
 
-  async function stretches(): Promise<number> {
-    const { rows } = await pool.query<{ n: number }>(
-      'select count(*)::int as n from counter_stretch',
+  async function counted(): Promise<{ stretches: number; edges: number }> {
+    const { rows } = await pool.query<{ stretches: number; edges: number }>(
+      `select (select count(*)::int from counter_stretch) as stretches,
+         (select count(*)::int from edge_reading) as edges`,
     )
-    return rows[0]?.n ?? 0
+    return rows[0] ?? { stretches: 0, edges: 0 }
   }
 })
 

@@ -144,6 +144,8 @@ function readingsOf(samples: readonly Sample[]): { at: number; value: number }[]
 export interface Holding extends Span {
   job: number
   cores: number
+  /** Cores kept busy; what is above the floor is shared by them where all who are there tell. */
+  busy?: number | undefined
 }
 
 export interface Shares {
@@ -169,8 +171,12 @@ export function shares(
     const held = here.reduce((sum, { cores }) => sum + cores, 0)
     const floor = Math.min(metered.joules, node.idleWatts * metered.metered)
     const rest = metered.joules - floor
-    for (const { job, cores } of here) {
-      const share = (floor * cores) / Math.max(node.cores, held) + (rest * cores) / held
+    const busy = here.every((holding) => holding.busy !== undefined)
+      ? here.reduce((sum, holding) => sum + (holding.busy ?? 0), 0)
+      : 0
+    for (const { job, cores, busy: own = 0 } of here) {
+      const part = busy > 0 ? own / busy : cores / held
+      const share = (floor * cores) / Math.max(node.cores, held) + rest * part
       result.jobs.set(job, (result.jobs.get(job) ?? 0) + share)
     }
     const floorHeld = held / Math.max(node.cores, held)

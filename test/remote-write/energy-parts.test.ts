@@ -11,7 +11,7 @@ const t0 = Date.UTC(2026, 2, 1) / 1000
 const [x1, x2] = ['x1000c0s0b0n0', 'x1000c0s0b1n0']
 
 interface Parts {
-  steps: { step: string; joules: number; coverage_ratio: number }[]
+  steps: { step: string; joules: number; coverage_ratio: number; nodes_expected: number }[]
   domains: { domain: string; joules: number; nodes_with_data: number }[]
   overhead: Record<string, number | string | null>[]
 }
@@ -62,6 +62,31 @@ describe('the parts of the energy of a job', () => {
       [
         ['batch', 300_000, 1],
         ['0', 32_500, 1],
+      ],
+    )
+  })
+
+  it('are steps of their own nodes only, where these are told', async () => {
+    await storeSeries(pool, [
+      series(counter, 500, { xname: x1 }),
+      series(counter, 300, { xname: x2 }),
+    ])
+    const times = { started_at: iso(t0 + 300), ended_at: iso(t0 + 400) }
+    const steps = [
+      { step: 'batch', ...times, nodelist: x1 },
+      { step: 'extern', ...times, nodelist: 'x1000c0s0b[0-1]n0' },
+      { step: '0', ...times },
+    ]
+    const told = { cluster: 'c', job_id: 7, type: 'run', nodelist: `${x1},${x2}`, steps }
+    const runTimes = { time: iso(t0 + 300), ended_at: iso(t0 + 900), told_at: iso(t0 + 999) }
+    assert.equal((await postEvents(service, [{ ...told, ...runTimes }])).status, 200)
+    const { steps: found } = await parts()
+    assert.deepEqual(
+      found.map(({ step, joules, nodes_expected }) => [step, Math.round(joules), nodes_expected]),
+      [
+        ['0', 80_000, 2],
+        ['batch', 50_000, 1],
+        ['extern', 80_000, 2],
       ],
     )
   })

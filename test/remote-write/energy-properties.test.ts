@@ -166,12 +166,18 @@ describe('the energy of any job', function anyJob() {
   it('is the truth where power holds for three scrapes, wherever it jumps', async () => {
     const exact = { lostTenths: 0, resetAt: undefined } as const
     const property = fc.asyncProperty(
-      fc.record({ profile: steadyProfile, scraping, start: fc.integer({ min: 60, max: 2000 }) }),
-      async ({ profile, scraping, start }) => {
+      fc.record({
+        profile: steadyProfile,
+        scraping,
+        start: fc.integer({ min: 60, max: 2600 }),
+        noted: fc.boolean(),
+      }),
+      async ({ profile, scraping, start, noted }) => {
         const samples = scrape(profile, { ...scraping, ...exact }, 3600)
         const nodelist = await storeNode(samples, false)
         const span = { from: t0 + start, to: t0 + start + 600 }
         await postEvents(service, events(++job, span, { nodelist }))
+        if (noted) await noteUntil(3600)
         const expected = truth(profile, start + 600) - truth(profile, start)
         const { joules } = await energyOf(job)
         const error = Math.abs((joules ?? 0) - expected)

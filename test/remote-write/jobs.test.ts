@@ -87,6 +87,7 @@ describe('jobs over HTTP', () => {
       submitted_at: iso(t0 + 50),
       started_at: iso(t0 + 100),
       ended_at: iso(t0 + 700),
+      suspended_seconds: 0,
       runs: 1,
       array_job_id: 5,
       array_task_id: 2,

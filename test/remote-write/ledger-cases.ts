@@ -23,7 +23,7 @@ export const ledgerCases: fc.Arbitrary<LedgerCase> = fc
         seconds: fc.oneof(fc.constantFrom(10, 10, 30), fc.integer({ min: 1, max: 700 })),
         watts: fc.oneof(
           fc.integer({ min: 0, max: 3000 }),
-          fc.integer({ min: 0, max: 900_000 }).map((mw) => mw / 1000),
+          fc.double({ min: 0, max: 900, noNaN: true }),
         ),
         reset: fc.boolean().chain((may) => (may ? fc.nat({ max: 9 }) : fc.constant(9))),
       }),
@@ -40,6 +40,10 @@ export const ledgerCases: fc.Arbitrary<LedgerCase> = fc
           fc.double({ min: 0.1, max: 99, noNaN: true }),
         ),
         cores: fc.oneof(fc.constant(cores), fc.integer({ min: 1, max: cores })),
+        busy: fc.option(fc.double({ min: 0, max: cores, noNaN: true }), {
+          nil: undefined,
+          freq: 9,
+        }),
       }),
       { maxLength: 6 },
     ),
@@ -47,9 +51,9 @@ export const ledgerCases: fc.Arbitrary<LedgerCase> = fc
   .map(({ steps, phase, age, idleWatts, holdings }) => ({
     samples: counted(steps, phase, age),
     idleWatts,
-    holdings: holdings.map(({ start, seconds, cores }) => {
+    holdings: holdings.map(({ start, seconds, ...part }) => {
       const from = ledgerSpan.from + start
-      return { from, to: Math.round((from + seconds) * 1000) / 1000, cores }
+      return { from, to: Math.round((from + seconds) * 1000) / 1000, ...part }
     }),
   }))
 
@@ -90,19 +94,20 @@ export async function storeCases(
     [nodes.map(({ xname }) => xname), cores],
   )
   const held = nodes.flatMap(({ xname, case_, jobs }) =>
-    case_.holdings.map(({ from, to, cores }, i) => ({ job: jobs[i], xname, from, to, cores })),
+    case_.holdings.map((holding, i) => ({ ...holding, job: jobs[i], xname })),
   )
   await pool.query(
     `with told as (
        select h.* from jsonb_to_recordset($1)
-         as h (job int8, xname text, "from" float8, "to" float8, cores int4)),
+         as h (job int8, xname text, "from" float8, "to" float8, cores int4, busy float8)),
      made as (
        insert into job (cluster, job_id, started_at, ended_at, nodelist, source, user_name, account)
        select 'c', job, to_timestamp("from"), to_timestamp("to"), xname, 'test',
          'user' || job % 3, 'account' || job % 2 from told
        returning id, job_id)
-     insert into allocation (run, node, xname, started_at, ended_at, cores, node_cores)
-     select m.id, t.xname, t.xname, to_timestamp(t."from"), to_timestamp(t."to"), t.cores, $2
+     insert into allocation (run, node, xname, started_at, ended_at, cores, node_cores, busy_cores)
+     select m.id, t.xname, t.xname, to_timestamp(t."from"), to_timestamp(t."to"), t.cores, $2,
+       t.busy
      from told t join made m on m.job_id = t.job`,
     [JSON.stringify(held), cores],
   )

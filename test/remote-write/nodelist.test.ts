@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { compressNodelist, expandNodelist } from '../../remote-write/jobs/nodelist.ts'
+import { cloneDatabase } from '../support/postgres.ts'
 
 /** What `scontrol show hostnames` of Slurm 22.05 prints, but with duplicates removed. */
 const expansions: Record<string, string> = {
@@ -54,6 +55,20 @@ describe('expandNodelist', () => {
   for (const [list, names] of Object.entries({ ...expansions, ...laterExpansions })) {
     it(`expands ${list}`, () => assert.deepEqual(expandNodelist(list), names.split(' ')))
   }
+
+  it('is what nodelist_names() of SQL does', async () => {
+    const { pool } = await cloneDatabase()
+    const lists = [...Object.keys({ ...expansions, ...laterExpansions }), '', 'None assigned']
+    const { rows } = await pool.query<{ list: string; names: string[] }>(
+      `select l.list, array(select nodelist_names(l.list)) as names
+       from unnest($1::text[]) as l (list)`,
+      [[...lists, 'x[1000-1001]c0s[0-2]b[0-1]n0,login1']],
+    )
+    for (const { list, names } of rows) {
+      assert.deepEqual([...new Set(names)].sort(), expandNodelist(list).sort(), list)
+    }
+    assert.equal(rows.length, lists.length + 1)
+  })
 
   it('expands three groups of brackets to the same set as Slurm', () => {
     const names = ['c0s0b0n0', 'c0s0b0n1', 'c1s0b0n0', 'c1s0b0n1'].flatMap((name) => [

@@ -34,7 +34,7 @@ const shares = [...parts.values()].map(({ row, readings }) => {
   const node = counted(readings, to ?? 0) - counted(readings, from ?? 0)
   const floor = Math.min(Number(row['idle_joules']), node)
   const most = Math.max(Number(row['node_cores']), held ?? 0)
-  return (floor / most + (node - floor) / (held ?? 1)) * (cores ?? 1)
+  return (floor * (cores ?? 1)) / most + (node - floor) * Number(row['share'])
 })
 const sum = shares.filter((share) => !Number.isNaN(share)).reduce((a, b) => a + b, 0)
 process.stdout.write(`${sum}\n`)

@@ -42,8 +42,8 @@ describe('runs of accounting', () => {
   }
   const runs = async () => {
     const { rows } = await pool.query<{ run: string }>(
-      `select concat_ws(' ', format('%s-%s', extract(epoch from j.started_at)::float8 - $1,
-         extract(epoch from j.ended_at)::float8 - $1), j.state, j.source,
+      `select concat_ws(' ', format('%s-%s', (extract(epoch from j.started_at) - $1)::float8,
+         (extract(epoch from j.ended_at) - $1)::float8), j.state, j.source,
          (select string_agg(concat_ws(':', a.node, a.cores), ',' order by a.node)
           from allocation a where a.run = j.id)) as run
        from job j order by j.job_id, j.started_at`,
@@ -64,6 +64,14 @@ describe('runs of accounting', () => {
     'end when a hook says so, until accounting knows': [
       [start(100.4), end(700.5), run(100, undefined, { state: 'RUNNING' })],
       ['100-700.5 sacct n0,n1'],
+    ],
+    'are two though they start in the same second': [
+      [
+        run(100, 100, { state: 'REQUEUED', db_index: 3 }, 6000),
+        run(100, 160, { state: 'COMPLETED', db_index: 4 }, 5000),
+        run(100, 130, { state: 'FAILED', source: 'jobcomp' }, 7000),
+      ],
+      ['100-100 REQUEUED sacct n0,n1', '100.001-160 COMPLETED sacct n0,n1'],
     ],
     'keep their end when an older report comes later': [
       [
@@ -164,8 +172,30 @@ describe('runs of accounting', () => {
       [job['user'], job['runs'], job['started_at'], job['ended_at']],
       ['bob', 2, iso(t0 + 90_100), iso(t0 + 90_400)],
     )
-    const { rows } = await pool.query('select count(distinct first_started_at)::int4 as n from job')
-    assert.deepEqual(rows, [{ n: 2 }])
+    const first = await getJson<Record<string, unknown>>(
+      service,
+      `/api/v1/jobs/7?at=${iso(t0 + 100)}`,
+    )
+    assert.deepEqual(
+      [first['user'], first['runs'], first['started_at'], first['ended_at']],
+      ['alice', 1, iso(t0 + 100), iso(t0 + 700)],
+    )
+    const paths = ['energy', 'energy/readings'].map((path) => `/api/v1/jobs/7/${path}?at=`)
+    for (const path of paths) {
+      await getJson(service, path + iso(t0 + 99), 404)
+      await getJson(service, path + iso(t0 + 80_000))
+    }
+    const { jobs } = await getJson<{ jobs: { user: string; runs: number }[] }>(
+      service,
+      '/api/v1/jobs',
+    )
+    assert.deepEqual(
+      jobs.map(({ user, runs }) => [user, runs]),
+      [
+        ['bob', 2],
+        ['alice', 1],
+      ],
+    )
   })
 
   it('show which jobs hold a node now', async () => {

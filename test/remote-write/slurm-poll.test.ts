@@ -32,7 +32,7 @@ function row(id: string, from: number, to: number | string, more: Record<string,
   const columns = [
     ...['Cluster', 'JobIDRaw', 'JobID', 'DBIndex', 'User', 'UID', 'Account', 'Partition', 'QOS'],
     ...['JobName', 'State', 'ExitCode', 'Submit', 'Start', 'End', 'Suspended', 'NCPUS'],
-    ...['NodeList', 'ConsumedEnergyRaw'],
+    ...['NodeList', 'ConsumedEnergyRaw', 'TotalCPU'],
   ]
   return `${columns.map((name) => `${all[name] ?? ''}@`).join('')}\n`
 }
@@ -79,8 +79,9 @@ awk -v d="$delimiter" 'BEGIN { RS = "@"; ORS = d } NR > 1 { print last } { last 
     await chmod(join(folder, 'sacct'), 0o755)
   }
 
-  const open = async (clock = () => now) => {
-    const settings = slurmSection.parse({ poll: { cursorFile: join(folder, 'cursor') } }).poll
+  const open = async (clock = () => now, more: object = {}) => {
+    const cursorFile = join(folder, 'cursor')
+    const settings = slurmSection.parse({ poll: { cursorFile, ...more } }).poll
     const { signal } = new AbortController()
     const stream = { write: (line: string) => void said.push(line) }
     return await Poller.open({
@@ -107,6 +108,19 @@ awk -v d="$delimiter" 'BEGIN { RS = "@"; ORS = d } NR > 1 { print last } { last 
     )
     return rows.map(({ run }) => run)
   }
+
+  it('tells CPU time where runs share nodes by it, but not that of no accounted step', async () => {
+    const times = ['01:40.500', '00:10:00', '1-00:00:00', '00:00:00']
+    await prints(times.map((TotalCPU, i) => row(`${i + 1}`, 100, 200, { TotalCPU })).join(''))
+    const told = async () => {
+      const { rows } = await pool.query('select j.cpu_seconds from job j order by j.job_id')
+      return rows.map(({ cpu_seconds }) => cpu_seconds)
+    }
+    await (await open()).poll()
+    assert.deepEqual(await told(), [null, null, null, null])
+    await (await open(undefined, { shareBy: 'cpu_time' })).poll()
+    assert.deepEqual(await told(), [100.5, 600, 86_400, null])
+  })
 
   it('tells every run and step that got nodes, names as they are', async () => {
     const nasty = "we|rd `n'ame\nof 1.batch; \x1f two é"

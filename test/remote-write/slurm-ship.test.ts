@@ -4,16 +4,18 @@ import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import fetch from 'node-fetch'
 import type { Pool } from 'pg'
 import type { Service } from '../../exporter/service/http.ts'
 import { createLog } from '../../exporter/service/log.ts'
 import { hookScript } from '../../remote-write/jobs/slurm/command.ts'
 import { ship } from '../../remote-write/jobs/slurm/ship.ts'
-import { until } from '../support/command.ts'
+import { runCommand, until } from '../support/command.ts'
 import { freePort } from '../support/port.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { startRecordWith } from '../support/slurm-record.ts'
 import { mountSmallDisk, type SmallDisk } from '../support/small-disk.ts'
+import { serveTls } from '../support/tls-server.ts'
 
 const run = promisify(execFile)
 
@@ -184,6 +186,38 @@ describe('the hook and the shipper', () => {
     }
     assert.ok((secondsOf(user) + secondsOf(system)) / 10 < 0.05, stdout)
     assert.equal((await waiting()).length, 10)
+  })
+
+  it('reach a remote-write with its own authority, and show what became of events', async () => {
+    await call(prolog)
+    const server = await serveTls(({ path }) => ({ status: path.endsWith('events') ? 200 : 404 }))
+    const [caFile, file] = [join(folder, 'ca.pem'), join(folder, 'joulebridge.yml')]
+    const address = `127.0.0.1:${await freePort()}`
+    const slurm = { url: server.url, ca_file: caFile, spool_directory: spool }
+    await writeFile(file, JSON.stringify({ log: { level: 'silent' }, slurm }))
+    const flags = ['--config.file', file, '--web.listen-address', address]
+    const command = runCommand('slurm', 'ship', ...flags)
+    const shown = (pattern: RegExp) =>
+      until(
+        async () => {
+          const answer = await fetch(`http://${address}/metrics`).catch(() => undefined)
+          return pattern.test((await answer?.text()) ?? '') || undefined
+        },
+        40,
+        () => `${pattern} not shown: ${command.stderr()}`,
+      )
+    try {
+      await shown(/^joulebridge_slurm_passes_total\{outcome="failed"\} [1-9]/m)
+      await shown(/^joulebridge_slurm_spool_files 1$/m)
+      assert.deepEqual(server.seen, [])
+      await writeFile(caFile, server.certificate)
+      await shown(/^joulebridge_slurm_events_delivered_total 1$/m)
+      await shown(/^joulebridge_slurm_spool_files 0$/m)
+      assert.equal(await command.interrupt(), 0)
+    } finally {
+      command.process.kill()
+      await server.close()
+    }
   })
 
   it('give up silently on a full disk, and free it when they can', async function () {

@@ -61,7 +61,7 @@ describe('the topology', () => {
     })
   })
 
-  it('follows HSM, and moves no job of the past when numbers change', async () => {
+  it('follows HSM, and moves no job of the past, told late or not, with new numbers', async () => {
     let components: object[] = [
       { ID: 'x1000c0s0b0n0', Type: 'Node', NID: 1 },
       { ID: 'x1000c0s0b0n1', Type: 'Node', NID: 2 },
@@ -90,14 +90,19 @@ describe('the topology', () => {
         { ID: 'x1000c0s0b0n0', NID: 2 },
       ]
       await become('nid000001 x1000c0s0b0n1', 'nid000002 x1000c0s0b0n0')
-      await postEvents(service, [{ ...about, job_id: 8, time: iso(1_772_323_300) }])
+      const told = { ...about, time: iso(1_772_323_300) }
+      await postEvents(service, [
+        { ...told, job_id: 8 },
+        { ...told, job_id: 9, time: iso(Date.now() / 1000 + 60) },
+      ])
       const { rows } = await pool.query(
         `select j.job_id::int4 as job, a.xname from job j join allocation a on a.run = j.id
          order by j.job_id`,
       )
       assert.deepEqual(rows, [
         { job: 7, xname: 'x1000c0s0b0n0' },
-        { job: 8, xname: 'x1000c0s0b0n1' },
+        { job: 8, xname: 'x1000c0s0b0n0' },
+        { job: 9, xname: 'x1000c0s0b0n1' },
       ])
     } finally {
       await service.close()

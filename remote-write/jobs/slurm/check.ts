@@ -1,9 +1,8 @@
 import { constants } from 'node:fs'
 import { access, readdir, readFile, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
-import fetch from 'node-fetch'
 import { errorText } from '../../../exporter/service/log.ts'
-import { type Bridge, deliver } from './deliver.ts'
+import { askBridge, type Bridge, deliver } from './deliver.ts'
 import { type Programs, runProgram } from './program.ts'
 import type { SlurmSettings } from './settings.ts'
 import { asideFolder, isEventFile } from './ship.ts'
@@ -164,10 +163,9 @@ async function checkAccounting({ settings, programs, now }: CheckOptions): Promi
 
 async function checkBridge(bridge: Bridge): Promise<Finding[]> {
   try {
-    const { url, signal } = bridge
-    const ready = await fetch(`${url}/-/ready`, { signal })
-    const said = (await ready.text()).trim()
-    if (!ready.ok) return [fault(`remote-write at ${url}: is not ready: ${said}`)]
+    const { url } = bridge
+    const { status, text } = await askBridge(bridge, '/-/ready')
+    if (status !== 200) return [fault(`remote-write at ${url}: is not ready: ${text.trim()}`)]
     // What is no event is refused as such only to those who may tell of events.
     await deliver([{}], bridge)
     return [ok(`remote-write at ${url}: takes our events`)]

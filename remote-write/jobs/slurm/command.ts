@@ -1,9 +1,18 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
+import { Registry } from 'prom-client'
+import {
+  createApp,
+  finishApp,
+  listen,
+  registerProcessMetrics,
+  type Service,
+} from '../../../exporter/service/http.ts'
 import { createLog, type Logger, type LogSettings } from '../../../exporter/service/log.ts'
 import { checkSite } from './check.ts'
 import type { Bridge } from './deliver.ts'
+import { registerSlurmMetrics, registerSpoolGauge } from './metrics.ts'
 import { poll } from './poll.ts'
 import type { Programs } from './program.ts'
 import type { SlurmSettings } from './settings.ts'
@@ -37,7 +46,10 @@ export function addSlurm(program: Command, context: SlurmContext): void {
   addService(slurm, context, {
     name: 'ship',
     description: 'deliver what the hook wrote, until a signal',
-    run: ({ bridge, log, settings }) => ship({ directory: settings.spoolDirectory, bridge, log }),
+    run: ({ bridge, log, settings, registry }) => {
+      const waiting = registerSpoolGauge(registry)
+      return ship({ directory: settings.spoolDirectory, bridge, log, waiting })
+    },
   })
   addService(slurm, context, {
     name: 'poll',
@@ -67,6 +79,8 @@ interface Parts {
   bridge: Bridge
   programs: Programs
   log: Logger
+  /** Own metrics of the command. */
+  registry: Registry
 }
 
 interface SlurmService {
@@ -80,31 +94,47 @@ function addService(slurm: Command, context: SlurmContext, service: SlurmService
     .command(service.name)
     .description(service.description)
     .option('--config.file <file>', 'settings; without it the defaults hold')
+    .option('--web.listen-address <address>', 'host:port to serve /metrics on; default: nowhere')
     .action(async (flags) => {
       const { log: logSettings, slurm: settings } = await context.load(flags['config.file'])
       const log = createLog(`slurm ${service.name}`, logSettings)
       const stopping = new AbortController()
-      const parts = { settings, log, ...connections(settings, stopping.signal) }
-      const ended = service.run(parts)
-      log.info({ url: settings.url }, 'started')
+      const registry = new Registry()
+      const { bridge, programs } = connections(settings, stopping.signal)
+      const metrics = registerSlurmMetrics(registry)
+      const address: string | undefined = flags['web.listenAddress']
+      const web = address === undefined ? undefined : await serveMetrics(address, registry, log)
+      const ended = service.run({
+        ...{ settings, log, registry, programs },
+        bridge: { ...bridge, metrics },
+      })
+      log.info({ url: settings.url, metrics: web?.url }, 'started')
       const reason = await Promise.race([context.stopRequested(), ended])
       log.info({ reason }, 'stopping')
       stopping.abort()
       await ended
+      await web?.close()
       if (process.connected) process.disconnect()
     })
+}
+
+async function serveMetrics(address: string, registry: Registry, log: Logger): Promise<Service> {
+  registerProcessMetrics(registry)
+  const app = createApp({ log, registry, ready: async () => {} })
+  return await listen(finishApp(app, log), address)
 }
 
 function connections(settings: SlurmSettings, signal: AbortSignal) {
   const {
     url,
     token,
+    caFile,
     programs: folder,
     poll: { timeoutSeconds },
   } = settings
   const env = process.env
   return {
-    bridge: { url, token, env, signal },
+    bridge: { url, token, caFile, env, signal },
     programs: { folder, env, timeoutSeconds, signal },
   }
 }

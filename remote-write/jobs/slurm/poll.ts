@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '../../../exporter/service/log.ts'
 import { countNodelist } from '../nodelist.ts'
 import { type Bridge, deliver } from './deliver.ts'
+import { countPass } from './metrics.ts'
 import { type Programs, runProgram, TooMuchOutput } from './program.ts'
 import { columns, parseSacct } from './sacct.ts'
 import type { SlurmSettings } from './settings.ts'
@@ -69,10 +70,12 @@ export class Poller {
       for (const slice of daySlices(from, started)) await this.#read(slice, started)
     } catch (error) {
       if (bridge.signal.aborted) return false
+      countPass(bridge.metrics, false)
       this.#memory = afterFailure(this.#memory, now())
       if (this.#failures++ === 0) log.warn({ error }, 'accounting not told')
       return false
     }
+    countPass(bridge.metrics, true)
     if (long) {
       this.#memory.rereadAt = started
       this.#forget(started)
@@ -87,7 +90,9 @@ export class Poller {
     const toldAt = new Date(
       Math.max(now.getTime(), (this.#memory.cursor?.toldAt.getTime() ?? 0) + 1),
     )
-    const { runs, faults } = await this.#ask(slice)
+    const { runs: read, faults } = await this.#ask(slice)
+    const byCores = settings.shareBy === 'cores'
+    const runs = byCores ? read.map(({ cpu_seconds, ...run }): Told => run) : read
     if (faults.length > 0) {
       const some = faults.slice(0, 10)
       log.error({ faults: some, count: faults.length }, 'accounting that cannot be told')

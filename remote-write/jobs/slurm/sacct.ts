@@ -4,7 +4,7 @@ import { cut, type Told } from './spool.ts'
 export const columns = [
   ...['Cluster', 'JobIDRaw', 'JobID', 'DBIndex', 'User', 'UID', 'Account', 'Partition', 'QOS'],
   ...['JobName', 'State', 'ExitCode', 'Submit', 'Start', 'End', 'Suspended', 'NCPUS', 'NodeList'],
-  'ConsumedEnergyRaw',
+  ...['ConsumedEnergyRaw', 'TotalCPU'],
 ] as const
 
 type Row = Record<(typeof columns)[number], string>
@@ -79,6 +79,8 @@ function runOf(row: Row, id: number): Told {
     qos: cut(row.QOS, 256) || undefined,
     name: cut(row.JobName, 1024),
     suspended_seconds: secondsOf(row.Suspended),
+    // 0 where no step was accounted.
+    cpu_seconds: secondsOf(row.TotalCPU) || undefined,
     ...(array !== undefined && { array_job_id: Number(array), array_task_id: Number(task) }),
     ...(het !== undefined && { het_job_id: Number(het), het_job_offset: Number(offset) }),
   }
@@ -112,9 +114,9 @@ function countOf(text: string): number | undefined {
   return /^\d{1,15}$/.test(text) ? Number(text) : undefined
 }
 
-/** `[days-]hours:minutes:seconds`. */
+/** `[[days-]hours:]minutes:seconds`, of CPU time with fractions. */
 function secondsOf(text: string): number | undefined {
-  const found = /^(?:(\d+)-)?(\d+):(\d\d):(\d\d)(?:\.\d+)?$/.exec(text)
+  const found = /^(?:(?:(\d+)-)?(\d+):)?(\d\d):(\d\d(?:\.\d+)?)$/.exec(text)
   if (found === null) return undefined
   const [days, hours, minutes, seconds] = found.slice(1).map((part = '0') => Number(part))
   return (((days ?? 0) * 24 + (hours ?? 0)) * 60 + (minutes ?? 0)) * 60 + (seconds ?? 0)

@@ -13,6 +13,8 @@ export const slurmSection = z
       .default('http://127.0.0.1:28011'),
     /** The bearer token, remote_write.token there. */
     token: secret.optional(),
+    /** PEM file of who else may vouch for an https URL; read at each request. */
+    caFile: z.string().min(1).optional(),
     /** Where the hook writes, and `slurm ship` reads. */
     spoolDirectory: z.string().min(1).default('/var/spool/joulebridge'),
     /** Folder of sacct, sacctmgr and scontrol; without it they are searched as a shell does. */
@@ -29,6 +31,11 @@ export const slurmSection = z
         /** How far the first poll goes back. */
         backfillSeconds: seconds.default(7 * day),
         timeoutSeconds: seconds.default(120),
+        /**
+         * By what runs share what a node draws above its idle floor: cpu_time is fairer where
+         * accelerators do little of the work.
+         */
+        shareBy: z.enum(['cores', 'cpu_time']).default('cores'),
         /** Clusters of one slurmdbd; without them the one of slurm.conf. */
         clusters: z.array(z.string().regex(/^[\w-]+$/, 'expected a name')).default([]),
       })

@@ -1,14 +1,18 @@
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Gauge } from 'prom-client'
 import type { Logger } from '../../../exporter/service/log.ts'
 import { type Bridge, deliver } from './deliver.ts'
+import { countPass } from './metrics.ts'
 import { parseSpoolFile, type Told } from './spool.ts'
 
 export interface ShipOptions {
   directory: string
   bridge: Bridge
   log: Logger
+  /** How many files wait. */
+  waiting?: Gauge | undefined
 }
 
 /** Files in one request; their nodes may be some thousand each. */
@@ -33,6 +37,7 @@ export async function ship(options: ShipOptions): Promise<void> {
       (reason: unknown) => reason,
     )
     if (bridge.signal.aborted) return
+    countPass(bridge.metrics, error === undefined)
     if (error !== undefined) failures++
     if (failures === 1 && error !== undefined) log.warn({ error }, 'events wait')
     if (error === undefined && failures > 0) log.info({ attempts: failures }, 'events go on')
@@ -53,8 +58,9 @@ class Shipper {
 
   /** Delivers all that is there now. @throws {Error} when something has to wait. */
   async pass(): Promise<void> {
-    const { directory, bridge } = this.#options
+    const { directory, bridge, waiting } = this.#options
     const names = (await readdir(directory)).filter(isEventFile).sort()
+    waiting?.set(names.length)
     this.#forgetAllBut(names)
     const fresh = names.filter((name) => !this.#undeleted.has(name))
     for (let i = 0; i < fresh.length && !bridge.signal.aborted; i += batchSize) {

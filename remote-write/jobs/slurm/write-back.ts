@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { appendFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import fetch from 'node-fetch'
 import { z } from 'zod'
-import { withDeadline } from '../../../exporter/service/deadline.ts'
 import type { Logger } from '../../../exporter/service/log.ts'
-import type { Bridge } from './deliver.ts'
+import { askBridge, type Bridge } from './deliver.ts'
+import { countPass } from './metrics.ts'
 import { type Programs, runProgram } from './program.ts'
 import type { SlurmSettings } from './settings.ts'
 
@@ -36,7 +35,6 @@ const jobAnswer = z.object({
 export type MeasuredEnergy = z.output<typeof jobAnswer>['energy']
 
 const passEveryMs = 60_000
-const answerTimeoutMs = 30_000
 /** Slurm before this cannot change the energy of a job ("alter the allocated TRES of a job"). */
 const firstTresRelease = [25, 11] as const
 
@@ -52,9 +50,13 @@ export async function writeBack(options: WriteBackOptions): Promise<void> {
   if (settings.to === 'tres') await requireTres(programs)
   const done = new Set<string>()
   while (!bridge.signal.aborted) {
-    await writePass(options, done).catch((error: unknown) => {
-      if (!bridge.signal.aborted) log.warn({ error }, 'energies not written back')
-    })
+    await writePass(options, done).then(
+      () => countPass(bridge.metrics, true),
+      (error: unknown) => {
+        countPass(bridge.metrics, false)
+        if (!bridge.signal.aborted) log.warn({ error }, 'energies not written back')
+      },
+    )
     await sleep(passEveryMs, undefined, { signal: bridge.signal }).catch(() => {})
   }
 }
@@ -115,16 +117,15 @@ async function endedRuns({ settings, programs, now }: WriteBackOptions): Promise
 /** None for a job that remote-write does not know (yet). */
 async function energyOf(
   { cluster, jobId }: EndedRun,
-  { url, signal }: Bridge,
+  bridge: Bridge,
 ): Promise<MeasuredEnergy | undefined> {
-  const where = `${url}/api/v1/jobs/${jobId}?cluster=${encodeURIComponent(cluster)}`
-  return await withDeadline(answerTimeoutMs, [signal], async (deadline) => {
-    const response = await fetch(where, { signal: deadline })
-    const text = await response.text()
-    if (response.status === 404) return undefined
-    if (!response.ok) throw new Error(`${where}: HTTP ${response.status} ${text.slice(0, 300)}`)
-    return jobAnswer.parse(JSON.parse(text)).energy
-  })
+  const path = `/api/v1/jobs/${jobId}?cluster=${encodeURIComponent(cluster)}`
+  const { status, text } = await askBridge(bridge, path)
+  if (status === 404) return undefined
+  if (status !== 200) {
+    throw new Error(`${bridge.url}${path}: HTTP ${status} ${text.slice(0, 300)}`)
+  }
+  return jobAnswer.parse(JSON.parse(text)).energy
 }
 
 /** What is to be set, such as `AdminComment=pm_energy_j=12345;..`; nothing when it is there. */

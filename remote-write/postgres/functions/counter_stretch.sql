@@ -97,12 +97,61 @@ comment on function extend_stretches is
   'reading that was told before. After disorder and at the very beginning the next stretch begins '
   'no sooner than 600 s on, when no reading before can be later.';
 
+create or replace function note_edges(
+  in_frame int4, in_position int2, in_clock_frame int4, in_clock_position int2, in_xname text,
+  earliest timestamptz)
+returns void
+language plpgsql
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+as $$
+begin
+  insert into edge_reading (frame, position, edge, stretch_from, at, value)
+  select in_frame, in_position, e.edge, t.from_time, r.at[n.first:n.last], r.value[n.first:n.last]
+  from (
+    select distinct u.edge
+    from allocation a
+    cross join lateral (values (a.started_at), (a.ended_at)) as u (edge)
+    where a.xname = in_xname and (a.ended_at >= earliest or a.ended_at is null)
+      and u.edge >= earliest
+  ) e
+  join lateral (
+    select s.*,
+      make_interval(secs => 2 * s.longest_seconds + s.most_lag_seconds + 1) as margin
+    from counter_stretch s
+    where s.frame = in_frame and s.position = in_position and s.from_time < e.edge
+    order by s.from_time desc
+    limit 1
+  ) t on e.edge between t.from_time + t.margin and t.to_time - t.margin
+  cross join lateral sample_readings(in_frame, in_position, in_clock_frame, in_clock_position,
+    array[e.edge - t.margin], array[e.edge + t.margin]) r
+  -- As a start, an edge cuts the step that ends behind it, as an end that which ends not before it.
+  cross join lateral (
+    select width_bucket(date_part('epoch', e.edge), r.at) + 1 as start_nth,
+      coalesce(array_position(r.at, date_part('epoch', e.edge)),
+        width_bucket(date_part('epoch', e.edge), r.at) + 1) as end_nth
+  ) c
+  cross join lateral (
+    select array_position(r.at, r.at[c.end_nth - 1]) - 1 as first,
+      width_bucket(r.at[c.start_nth], r.at) + 1 as last
+  ) n
+  where n.first >= 1 and n.last <= cardinality(r.at)
+    and not exists (
+      select from edge_reading o
+      where o.frame = in_frame and o.position = in_position and o.edge = e.edge);
+end
+$$;
+comment on function note_edges is
+  'Notes the readings of a node''s energy counter around the starts and ends of jobs there since '
+  'earliest, where its stretches hold these.';
+
 create or replace function note_stretches(asked_now timestamptz) returns int4
 language plpgsql
 as $$
 declare
   until constant timestamptz := asked_now - interval '10 minutes';
   earliest timestamptz;
+  oldest timestamptz;
   writing text[];
   tries int4 := 0;
   counter record;
@@ -133,11 +182,11 @@ begin
   where l.frame in (s.frame, s.clock_frame) and s.to_time >= l.from_time;
 
   select min(p.from_time) into earliest from partitions('frames') p;
-  delete from counter_stretch s
-  where s.to_time < (select min(p.from_time) from partitions('segments') p)
-    and s.to_time < earliest;
+  select least(earliest, min(p.from_time)) into oldest from partitions('segments') p;
+  delete from counter_stretch s where s.to_time < oldest;
   for counter in
-    select s.frame, s.position, k.frame as clock_frame, k.position as clock_position
+    select s.frame, s.position, k.frame as clock_frame, k.position as clock_position,
+      s.labels ->> 'xname' as xname
     from series s
     left join lateral (
       select c.frame, c.position
@@ -158,15 +207,19 @@ begin
     exit when clock_timestamp() > statement_timestamp() + interval '10 seconds';
     perform extend_stretches(counter.frame, counter.position, counter.clock_frame,
       counter.clock_position, earliest, until);
+    perform note_edges(counter.frame, counter.position, counter.clock_frame,
+      counter.clock_position, counter.xname, earliest);
+    delete from edge_reading e
+    where e.frame = counter.frame and e.position = counter.position and e.edge < oldest;
     counters := counters + 1;
   end loop;
   return counters;
 end
 $$;
 comment on function note_stretches is
-  'Brings counter_stretch up to ten minutes before asked_now, the database''s own time; the '
-  'number of counters, or null when another is at it or a writer does not end. It is exact '
-  'whatever arrives when: who writes samples more than five minutes old by the database''s clock '
-  'names their frames in late_frame, in the same transaction, and what a frame there overlaps is '
-  'not used until it is made anew here. A writer that judged before that time holds its lock on '
-  'frames until it commits, and is waited for.';
+  'Brings counter_stretch and edge_reading up to ten minutes before asked_now, the database''s own '
+  'time; the number of counters, or null when another is at it or a writer does not end. It is '
+  'exact whatever arrives when: who writes samples more than five minutes old by the database''s '
+  'clock names their frames in late_frame, in the same transaction, and what a frame there '
+  'overlaps is not used until it is made anew here. A writer that judged before that time holds '
+  'its lock on frames until it commits, and is waited for.';

@@ -19,7 +19,7 @@ begin
   ),
   held as (
     select a.xname, a.run, coalesce(a.cores, a.node_cores, 1)::float8 as cores,
-      a.node_cores::float8 as node_cores,
+      a.node_cores::float8 as node_cores, a.busy_cores,
       greatest(a.started_at, energy_ledger.from_time) as started_at,
       least(a.ended_at, energy_ledger.to_time) as ended_at
     from node n
@@ -45,14 +45,15 @@ begin
     where p.ended is not null
   ),
   holding as (
-    select p.nth, count(*) as runs, sum(h.cores) as cores_held, max(h.node_cores) as node_cores
+    select p.nth, count(*) as runs, sum(h.cores) as cores_held, max(h.node_cores) as node_cores,
+      case when count(h.busy_cores) = count(*) then sum(h.busy_cores) end as busy_held
     from piece p
     join held h on h.xname = p.xname and h.started_at <= p.began and h.ended_at >= p.ended
     group by p.nth
   ),
   metered as (
     select p.nth, p.xname, p.began, p.ended, e.joules, e.metered_seconds, h.cores_held,
-      h.node_cores,
+      h.node_cores, h.busy_held,
       case when h.nth is null or h.runs > 1 or h.cores_held < h.node_cores
         then idle_watts(p.xname, p.began) * e.metered_seconds else 0 end as idle_joules
     from node_energy(
@@ -65,7 +66,8 @@ begin
   ),
   part as (
     select m.xname, 'job' as kind, h.run,
-      job_share(m.joules, m.idle_joules, h.cores, m.cores_held, m.node_cores) as joules
+      job_share(m.joules, m.idle_joules, h.cores, m.cores_held, m.node_cores,
+        busy_share(h.cores, m.cores_held, h.busy_cores, m.busy_held)) as joules
     from metered m
     join held h on h.xname = m.xname and h.started_at <= m.began and h.ended_at >= m.ended
     union all

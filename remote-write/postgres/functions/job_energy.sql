@@ -1,16 +1,31 @@
+drop function if exists job_share(float8, float8, float8, float8, float8);
 create or replace function job_share(
-  node_joules float8, idle_joules float8, cores float8, cores_held float8, node_cores float8)
+  node_joules float8, idle_joules float8, cores float8, cores_held float8, node_cores float8,
+  share float8)
 returns float8
 language sql immutable parallel safe
 as $$
   -- least and greatest pass over nulls; what was not measured stays null.
   select case when node_joules is not null then
     least(idle_joules, node_joules) * cores / greatest(node_cores, cores_held)
-      + greatest(node_joules - idle_joules, 0) * cores / cores_held end
+      + greatest(node_joules - idle_joules, 0) * share end
 $$;
 comment on function job_share is
   'What a job with some cores bears of a node''s energy while jobs hold cores_held of its '
-  'node_cores: the idle floor by the part of the node, the rest by the part of what is held.';
+  'node_cores: the idle floor by the part of the node, the rest by its share of what is above.';
+
+create or replace function busy_share(
+  cores float8, cores_held float8, busy_cores float8, busy_held float8)
+returns float8
+language sql immutable parallel safe
+as $$
+  -- A part below 1e-30 is none: PostgreSQL fails at what a float8 is too coarse to hold.
+  select case when (busy_held > 0) is not true then cores / cores_held
+    when busy_cores * 1e200 < busy_held * 1e170 then 0 else busy_cores / busy_held end
+$$;
+comment on function busy_share is
+  'The part of a run in what a node draws above its floor: by the cores that runs kept busy there, '
+  'where it is told of all of them (busy_held is null else), or by the cores that they held.';
 
 create or replace function idle_watts(asked_xname text, asked_time timestamptz) returns float8
 language plpgsql stable parallel safe
@@ -32,13 +47,16 @@ comment on function idle_watts is
   'What a node draws without load, by the latest cray_node_idle_power_watts within the day before '
   'asked_time; 0 where there is none.';
 
+drop function if exists job_readings(int8[], timestamptz, float8);
+drop function if exists job_piece(int8[], timestamptz, float8, timestamptz);
 create or replace function job_piece(
   runs int8[], as_of timestamptz, max_gap_seconds float8, since timestamptz default null)
 returns table (
   run int8, node text, xname text, from_time timestamptz, to_time timestamptz, cores int4,
-  cores_held float8, node_cores float8, idle_joules float8, node_joules float8, joules float8,
-  joules_low float8, joules_high float8, seconds float8, covered_seconds float8, method text,
-  resets int4, frames int4[], positions int2[], clock_frames int4[], clock_positions int2[])
+  cores_held float8, node_cores float8, share float8, idle_joules float8, node_joules float8,
+  joules float8, joules_low float8, joules_high float8, seconds float8, covered_seconds float8,
+  method text, resets int4, frames int4[], positions int2[], clock_frames int4[],
+  clock_positions int2[])
 language plpgsql stable parallel safe
 set plan_cache_mode = force_generic_plan
 set jit = off
@@ -47,7 +65,7 @@ as $$
 begin
   return query
   with held as (
-    select a.run, a.node, a.xname, coalesce(a.cores, a.node_cores, 1) as cores,
+    select a.run, a.node, a.xname, coalesce(a.cores, a.node_cores, 1) as cores, a.busy_cores,
       greatest(a.started_at, since) as started_at, least(a.ended_at, as_of) as ended_at
     from allocation a
     where a.run = any (runs)
@@ -84,14 +102,15 @@ begin
   ),
   holding as (
     select p.nth, count(*) as jobs, max(o.node_cores)::float8 as node_cores,
-      sum(coalesce(o.cores, o.node_cores, 1))::float8 as cores_held
+      sum(coalesce(o.cores, o.node_cores, 1))::float8 as cores_held,
+      case when count(o.busy_cores) = count(*) then sum(o.busy_cores) end as busy_held
     from place p
     join allocation o on o.xname = p.xname and o.started_at <= p.from_time
       and (o.ended_at >= p.to_time or o.ended_at is null)
     group by p.nth
   ),
   metered as (
-    select p.xname, p.from_time, p.to_time, e.*, h.cores_held, h.node_cores,
+    select p.xname, p.from_time, p.to_time, e.*, h.cores_held, h.node_cores, h.busy_held,
       case when h.jobs > 1 or h.cores_held < h.node_cores
         then idle_watts(p.xname, p.from_time) * e.metered_seconds else 0 end as idle_joules
     from node_energy(
@@ -103,16 +122,18 @@ begin
     join holding h on h.nth = e.nth
   )
   select h.run, h.node, h.xname, p.from_time, p.to_time, h.cores, m.cores_held, m.node_cores,
-    m.idle_joules, m.joules,
-    job_share(m.joules, m.idle_joules, h.cores, m.cores_held, m.node_cores),
-    job_share(m.joules_low, m.idle_joules, h.cores, m.cores_held, m.node_cores),
-    job_share(m.joules_high, m.idle_joules, h.cores, m.cores_held, m.node_cores),
+    b.share, m.idle_joules, m.joules,
+    job_share(m.joules, m.idle_joules, h.cores, m.cores_held, m.node_cores, b.share),
+    job_share(m.joules_low, m.idle_joules, h.cores, m.cores_held, m.node_cores, b.share),
+    job_share(m.joules_high, m.idle_joules, h.cores, m.cores_held, m.node_cores, b.share),
     date_part('epoch', p.to_time) - date_part('epoch', p.from_time), m.covered_seconds, m.method,
     m.resets, m.frames, m.positions, m.clock_frames, m.clock_positions
   from held h
   left join piece p on p.run = h.run and p.node = h.node and p.started_at = h.started_at
   left join metered m
-    on m.xname = p.xname and m.from_time = p.from_time and m.to_time = p.to_time;
+    on m.xname = p.xname and m.from_time = p.from_time and m.to_time = p.to_time
+  cross join lateral (
+    select busy_share(h.cores, m.cores_held, h.busy_cores, m.busy_held) as share) b;
 end
 $$;
 comment on function job_piece is
@@ -177,17 +198,23 @@ begin
     (count(distinct p.node) filter (where p.joules is not null))::int4,
     coalesce(sum(p.resets), 0)::int4
   from job_step s
+  join job j on j.id = s.run
+  cross join lateral (
+    select case when s.nodelist <> j.nodelist then array(select nodelist_names(s.nodelist)) end
+      as names
+  ) own
   cross join lateral job_piece(
     array[s.run], least(s.ended_at, as_of), max_gap_seconds, s.started_at) p
   where s.run = any (runs) and p.from_time is not null
+    and (own.names is null or p.node = any (own.names))
   group by s.run, s.step, s.started_at, s.ended_at
   order by s.started_at, s.step;
 end
 $$;
 comment on function step_energy is
-  'What the run bears of its nodes'' energy while each of its steps ran (job_step), as '
-  'job_energy() has it: all of the run''s nodes, so that steps at the same time have the same '
-  'joules each.';
+  'What the run bears of a step''s nodes while the step ran (job_step), as job_energy() has it: of '
+  'all the run''s nodes where the step''s own are not told. Steps at the same time on the same '
+  'nodes have the same joules each.';
 
 create or replace function edge_step(
   at float8[], c float8[], edge float8, out nth int4, out part float8)
@@ -217,9 +244,9 @@ create or replace function job_readings(
   runs int8[], as_of timestamptz, max_gap_seconds float8)
 returns table (
   run int8, node text, xname text, from_time timestamptz, to_time timestamptz, cores int4,
-  cores_held float8, node_cores float8, idle_joules float8, node_joules float8, joules float8,
-  joules_low float8, joules_high float8, covered_seconds float8, method text, resets int4,
-  times float8[], readings float8[], start_nth int4, start_part float8, end_nth int4,
+  cores_held float8, node_cores float8, share float8, idle_joules float8, node_joules float8,
+  joules float8, joules_low float8, joules_high float8, covered_seconds float8, method text,
+  resets int4, times float8[], readings float8[], start_nth int4, start_part float8, end_nth int4,
   end_part float8)
 language plpgsql stable parallel safe
 set plan_cache_mode = force_generic_plan
@@ -229,7 +256,7 @@ as $$
 begin
   return query
   select p.run, p.node, p.xname, p.from_time, p.to_time, p.cores, p.cores_held, p.node_cores,
-    p.idle_joules, p.node_joules, p.joules, p.joules_low, p.joules_high, p.covered_seconds,
+    p.share, p.idle_joules, p.node_joules, p.joules, p.joules_low, p.joules_high, p.covered_seconds,
     p.method, p.resets, m.at, m.value, b.nth, b.part, e.nth, e.part
   from job_piece(runs, as_of, max_gap_seconds) p
   left join lateral meter_readings(

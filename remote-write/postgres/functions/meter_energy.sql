@@ -3,25 +3,18 @@ drop function if exists part_before(float8, float8, float8, float8, float8);
 create or replace function part_before(
   at float8, t0 float8, t1 float8, watts float8, watts_before float8, watts_after float8)
 returns float8
-language plpgsql immutable parallel safe
+language sql immutable parallel safe
 as $$
-declare
-  cut float8;
-  jump float8;
-begin
-  if at >= t1 then
-    return 1;
-  elsif at <= t0 then
-    return 0;
-  end if;
-  cut := (at - t0) / (t1 - t0);
-  jump := (watts - watts_after) / nullif(watts_before - watts_after, 0);
-  -- The jump lies where these three say: after this part of the step.
-  if jump between 0 and 1 then
-    return (watts_before * least(cut, jump) + watts_after * greatest(cut - jump, 0)) / watts;
-  end if;
-  return cut;
-end
+  select case
+    when at >= t1 then 1
+    when at <= t0 then 0
+    -- The jump lies where these three say: after this part of the step.
+    when (watts - watts_after) / nullif(watts_before - watts_after, 0) between 0 and 1 then (
+      watts_before
+        * least((at - t0) / (t1 - t0), (watts - watts_after) / (watts_before - watts_after))
+      + watts_after * greatest(
+        (at - t0) / (t1 - t0) - (watts - watts_after) / (watts_before - watts_after), 0)) / watts
+    else (at - t0) / (t1 - t0) end
 $$;
 comment on function part_before is
   'Which part, 0 to 1, of the energy of a step from t0 to t1 was drawn before the instant at: '
@@ -31,21 +24,23 @@ comment on function part_before is
 create or replace function counter_rise(c0 float8, c1 float8, seconds float8) returns float8
 language sql immutable parallel safe
 as $$
-  select case when case when c1 < c0 then c1 else c1 - c0 end <= 100000 * seconds
+  select case when case when c1 < c0 then c1 else c1 - c0 end between 1e-30 and 100000 * seconds
     then case when c1 < c0 then c1 else c1 - c0 end else 0 end
 $$;
 comment on function counter_rise is
   'Joules that a step of an energy counter from c0 to c1 counts: after a fall it is c1, counted '
-  'from zero; more than 100 kW could make is nothing.';
+  'from zero; more than 100 kW could make is nothing, as is less than 1e-30 J: parts of the least '
+  'numbers that a float8 can hold are an error to PostgreSQL.';
 
 create or replace function counter_watts(c0 float8, c1 float8, seconds float8) returns float8
 language sql immutable parallel safe
 as $$
-  select case when c1 >= c0 and c1 - c0 <= 100000 * seconds then (c1 - c0) / seconds end
+  select case when c1 >= c0 and c1 - c0 <= 100000 * seconds
+    then case when c1 - c0 < 1e-30 then 0 else (c1 - c0) / seconds end end
 $$;
 comment on function counter_watts is
   'Mean power of a step of an energy counter; null where it is a reset: it fell, or rose more '
-  'than 100 kW could make.';
+  'than 100 kW could make. Less than 1e-30 J is none, as in counter_rise().';
 
 drop function if exists counter_energy(
   int4[], int2[], int4[], int2[], timestamptz, timestamptz, float8);
@@ -146,6 +141,7 @@ begin
       true) e;
     return;
   end if;
+  plain := case when abs(plain) < 1e-30 then 0 else plain end;
   joules := joules + plain;
   -- A counter of whole joules may be one off at either end.
   joules_low := joules_low + plain;
@@ -205,10 +201,13 @@ as $$
         greatest(i.t0, date_part('epoch', from_time)) as l,
         least(i.t1, date_part('epoch', to_time)) as r
       from (
-        select lag(r.at) over w as t0, r.at as t1, lag(r.value) over w as w0, r.value as w1
+        select lag(r.at) over w as t0, r.at as t1, lag(r.watts) over w as w0, r.watts as w1
         from meter_readings(
           frames, positions, clock_frames, clock_positions, from_time, to_time) m
-        cross join lateral unnest(m.at, m.value) as r (at, value)
+        cross join lateral (
+          select u.at, case when abs(u.value) < 1e-30 then 0 else u.value end as watts
+          from unnest(m.at, m.value) as u (at, value)
+        ) r
         window w as (order by r.at)
       ) i
       where i.t1 - i.t0 <= max_gap_seconds

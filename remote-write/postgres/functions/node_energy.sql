@@ -18,16 +18,45 @@ begin
     from unnest(xnames, from_times, to_times)
       with ordinality as s (xname, from_time, to_time, nth)
   ),
-  counted as (
-    select distinct on (s.nth) s.nth, e.*, m.frames, m.positions, m.clock_frames,
-      m.clock_positions
+  meter as materialized (
+    select row_number() over () as id, s.nth, s.from_time, s.to_time, m.*
     from node_meter(
       xnames, 'cray_node_energy_joules_total', 'ChassisVoltageRegulator0InputEnergy') m
     join span s on s.xname = m.xname
-    cross join lateral counter_energy(
-      m.frames, m.positions, m.clock_frames, m.clock_positions,
-      s.from_time, s.to_time, max_gap_seconds) e
-    order by s.nth, e.covered_seconds desc, m.meter
+  ),
+  simple as materialized (
+    select q.*
+    from (
+      select array_agg(m.id) as ids, array_agg(m.frames[1]) as frames,
+        array_agg(m.positions[1]) as positions, array_agg(m.clock_frames[1]) as clock_frames,
+        array_agg(m.clock_positions[1]) as clock_positions, array_agg(m.from_time) as from_times,
+        array_agg(m.to_time) as to_times
+      from meter m
+      where cardinality(m.frames) = 1
+    ) a
+    cross join lateral (
+      select a.ids[e.nth] as id, e.joules, e.joules_low, e.joules_high, e.metered_seconds
+      from stretch_energy(a.frames, a.positions, a.clock_frames, a.clock_positions, a.from_times,
+        a.to_times, max_gap_seconds) e
+    ) q
+  ),
+  counted as (
+    select distinct on (m.nth) m.nth, e.*, m.frames, m.positions, m.clock_frames,
+      m.clock_positions
+    from (
+      select q.id, q.joules, q.joules_low, q.joules_high, q.metered_seconds,
+        q.metered_seconds as covered_seconds, 0 as resets
+      from simple q
+      union all
+      select m.id, e.*
+      from meter m
+      cross join lateral counter_energy(
+        m.frames, m.positions, m.clock_frames, m.clock_positions,
+        m.from_time, m.to_time, max_gap_seconds) e
+      where not exists (select from simple q where q.id = m.id)
+    ) e
+    join meter m on m.id = e.id
+    order by m.nth, e.covered_seconds desc, m.meter
   ),
   silent as (
     select s.nth, s.xname, s.from_time, s.to_time

@@ -8,7 +8,7 @@ as $$
     ('series', 'series'), ('series', 'target'), ('series', 'frame_counter'),
     ('series', 'metric_metadata'),
     ('jobs', 'job_event'), ('jobs', 'job'), ('jobs', 'allocation'), ('jobs', 'node'),
-    ('jobs', 'job_label'), ('jobs', 'job_step')
+    ('jobs', 'job_label'), ('jobs', 'job_step'), ('jobs', 'node_past')
   ) as t (kind, name)
   cross join lateral (
     select sum(pg_total_relation_size(i.inhrelid)) as bytes
