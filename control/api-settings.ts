@@ -20,6 +20,8 @@ export const apiSettings = {
   token: secret.optional(),
   /** Who else may do what; without a token and users every request but health is refused. */
   users: z.array(user).default([]),
+  /** Where a browser finds the record's page: ours, which switches power, leads there. */
+  recordUrl: z.url({ protocol: /^https?$/ }).optional(),
   /** Also with TLS, for who is not on this machine. */
   tls: z
     .strictObject({

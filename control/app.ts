@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import express, { type Express, type Request, type Response, Router } from 'express'
 import type { Registry } from 'prom-client'
+import { addPage } from '../dashboards/page/serve.ts'
 import { createApp, finishApp } from '../exporter/service/http.ts'
 import { errorText } from '../exporter/service/log.ts'
 import { RequestError } from '../exporter/service/request-error.ts'
@@ -34,6 +35,7 @@ export interface ControlContext extends TransitionContext {
 export function createControlApp(context: ControlContext): Express {
   const { pool, log, registry, settings } = context
   const app = createApp({ log, registry, ready: () => checkSchema(pool) })
+  addPage(app, { service: 'control', otherUrl: settings.recordUrl })
   const api = apiRoutes(context)
   for (const base of new Set(['', settings.basePath])) app.use(`${base}/v1`, api)
   for (const base of new Set([settings.basePath, ''])) app.use(base || '/', api)

@@ -49,9 +49,17 @@ export async function authenticate(
   }
   const subject = certificateSubject(request)
   if (subject === undefined) throw unauthorized('expected the header Authorization: Bearer TOKEN')
+  refuseOtherSites(request)
   const owner = users.find(({ certificate }) => certificate === subject)
   if (owner) return { name: owner.name, rights: new Set(owner.rights) }
   throw unauthorized(`the client certificate of ${JSON.stringify(subject)} is nobody's`)
+}
+
+/** A browser shows its user's certificate by itself, whoever's page sends the request. */
+function refuseOtherSites(request: Request): void {
+  const site = request.get('sec-fetch-site') ?? 'none'
+  if (site === 'none' || site === 'same-origin') return
+  throw new RequestError(403, 'cross_site', `a page of another site (${site}) sent this request`)
 }
 
 function unauthorized(fault: string): RequestError {

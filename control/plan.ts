@@ -30,6 +30,8 @@ export interface PlannedTask {
   state: 'new' | 'failed' | 'unsupported'
   description: string
   error: string | undefined
+  /** The transition that is in its way. */
+  heldBy?: string
   phase?: Phase
   /** Tasks of the same transition: it goes on after them, off before them. */
   parents?: readonly string[]

@@ -4,6 +4,7 @@ import { RequestError } from '../exporter/service/request-error.ts'
 import { inTransaction } from '../remote-write/postgres/transaction.ts'
 import type { Action, Operation } from './operation.ts'
 import type { PlannedTask } from './plan.ts'
+import { lockCabinets, refuseHeld } from './reserve.ts'
 import type { Step } from './transition.ts'
 
 export interface NewTransition {
@@ -32,7 +33,7 @@ export interface Accepted {
 
 /**
  * Stores a transition and its tasks, all or nothing; when it answers they are durable. A
- * component with an open task gets a failed one that names the transition which holds it.
+ * component that another transition is in the way of gets a failed one that names it.
  * @throws {RequestError} 422 when the idempotency key was used for another request.
  */
 export async function createTransition(pool: Pool, transition: NewTransition): Promise<Accepted> {
@@ -42,7 +43,7 @@ export async function createTransition(pool: Pool, transition: NewTransition): P
     if (transitionId === undefined) {
       return { transitionId: await findRepeated(client, transition), operation, isNew: false }
     }
-    await insertTasks(client, transitionId, transition.tasks, transition.createdAt)
+    await insertTasks(client, transitionId, transition)
     return { transitionId, operation, isNew: true }
   })
 }
@@ -90,69 +91,39 @@ async function findRepeated(
   throw new RequestError(422, 'idempotency_key_reused', message)
 }
 
-/** All requests have their tasks in the order of the xnames, so two of them cannot deadlock. */
 const insertTasksSql = `
-  with wanted as (
-    select *
-    from jsonb_to_recordset($2::jsonb) as wanted (position int, xname text, device text,
-      state text, description text, error text, phase text, parents text[], has_children boolean)
-  ), inserted as (
-    insert into task (transition_id, xname, device, state, description, error, ended_at, phase,
-      parents, has_children)
-    select $1::uuid, xname, device, state, description, error,
-      case when state <> 'new' then $3::timestamptz end, phase, parents, has_children
-    from wanted
-    order by position
-    on conflict do nothing
-    returning xname
-  )
-  select position from wanted where xname not in (select xname from inserted)`
-
-const insertHeldSql = `
   insert into task (transition_id, xname, device, state, description, error, ended_at, held_by,
     phase, parents, has_children)
-  select $1::uuid, held.xname, held.device, 'failed', 'Failed to achieve transition',
-    'Unable to reserve component', $3::timestamptz, holder.transition_id, held.phase,
-    held.parents, held.has_children
-  from jsonb_to_recordset($2::jsonb)
-    as held (xname text, device text, phase text, parents text[], has_children boolean)
-  left join task as holder
-    on holder.xname = held.xname and holder.state in ('new', 'in-progress')`
+  select $1::uuid, xname, device, state, description, error,
+    case when state <> 'new' then $3::timestamptz end, held_by, phase, parents, has_children
+  from jsonb_to_recordset($2::jsonb) as wanted (position int, xname text, device text,
+    state text, description text, error text, held_by uuid, phase text, parents text[],
+    has_children boolean)
+  order by position`
 
 async function insertTasks(
   client: PoolClient,
   transitionId: string,
-  tasks: readonly PlannedTask[],
-  at: Date,
+  { request, tasks, createdAt }: NewTransition,
 ): Promise<void> {
-  const rows = tasks.map(({ hasChildren = false, ...task }, position) => ({
+  const wanted = tasks.filter(({ state }) => state === 'new').map(({ xname }) => xname)
+  await lockCabinets(client, wanted)
+  const decided = await refuseHeld(client, request.operation, tasks)
+  const rows = decided.map(({ hasChildren = false, heldBy, ...task }, position) => ({
     phase: 'off',
     parents: [],
     ...task,
     position,
+    held_by: heldBy,
     has_children: hasChildren,
   }))
-  const values = [transitionId, JSON.stringify(rows), at]
-  const left = await client.query<{ position: number }>(insertTasksSql, values)
-  if (left.rows.length === 0) return
-  const held = left.rows.map(({ position }) => rows[position])
-  await client.query(insertHeldSql, [transitionId, JSON.stringify(held), at])
+  await client.query(insertTasksSql, [transitionId, JSON.stringify(rows), createdAt])
 }
 
 export interface Lease {
   /** The process: a UUID of its own for each start. */
   owner: string
   seconds: number
-}
-
-const abortedAmongSql = `
-  select transition_id from transition
-  where transition_id = any ($1::uuid[]) and abort_signaled_at is not null`
-
-/** Those of the transitions whose end was asked for. */
-export async function abortedAmong(pool: Pool, ids: ReadonlySet<string>): Promise<Set<string>> {
-  const result = await pool.query<{ transition_id: string }>(abortedAmongSql, [[...ids]])
-  return new Set(result.rows.map(({ transition_id }) => transition_id))
 }
 
 export interface TakenStep {

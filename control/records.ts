@@ -1,5 +1,6 @@
 import type { Pool } from 'pg'
 import { RequestError } from '../exporter/service/request-error.ts'
+import { withoutNulls } from './audit.ts'
 import type { Operation } from './operation.ts'
 import type { PowerState } from './system.ts'
 import type { TaskState } from './task.ts'
@@ -110,31 +111,6 @@ export async function listSteps(pool: Pool, id: string): Promise<Map<string, Ste
     ofTask.push(withoutNulls(step))
   }
   return steps
-}
-
-/** What the database does not have is not shown at all. */
-function withoutNulls<T extends object>(row: T): T {
-  return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null)) as T
-}
-
-const abortTransitionSql = `
-  update transition
-  set abort_signaled_at = coalesce(abort_signaled_at, $2)
-  where transition_id = $1
-    and (abort_signaled_at is not null or exists (
-      select from task
-      where task.transition_id = transition.transition_id and state in ('new', 'in-progress')))`
-
-/**
- * Asks for the end of a transition; no reset is sent from now on. Again for an aborted one is
- * the same.
- * @throws {RequestError} 404 if there is none, 400 if it has completed, as PCS does.
- */
-export async function abortTransition(pool: Pool, id: string, now: Date): Promise<void> {
-  const result = await pool.query(abortTransitionSql, [id, now])
-  if (result.rowCount === 1) return
-  await getTransition(pool, id)
-  throw new RequestError(400, 'completed', `transition ${id} has completed: nothing to abort`)
 }
 
 const oldestOpenSql = `

@@ -168,12 +168,14 @@ async function writeSettings(
     remote_write: {
       web: { listen_address: remoteWrite },
       topology_file: places.topologyFile,
+      page: { control_url: `http://${control}/` },
       exporters: [{ url: `http://${exporter}`, token: { file: secret('exporter-token') } }],
     },
     control: {
       web: { listen_address: control },
       credentials,
       token: { file: secret('control-token') },
+      record_url: `${remoteWriteUrl}/`,
       exporters: [{ url: `http://${exporter}`, token: { file: secret('exporter-token') } }],
     },
     simulator: {

@@ -3,9 +3,10 @@ import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pLimit from 'p-limit'
 import type { Logger } from '../exporter/service/log.ts'
+import { type CancelledTask, cancelTasks, listAborted } from './abort.ts'
 import { type ClaimedTask, claimTasks, releaseTasks, renewLeases } from './claim.ts'
 import { confirmByTelemetry } from './measured.ts'
-import { abortedAmong, deleteExpired, endTransitions } from './queue.ts'
+import { deleteExpired, endTransitions } from './queue.ts'
 import type { ControlSettings } from './settings.ts'
 import { hasEnded, type Task } from './task.ts'
 import { rampOf } from './transition-settings.ts'
@@ -106,16 +107,19 @@ export class Runner {
     const before = [...this.#assignments]
     const ours = await renewLeases(pool, lease, [...this.#assignments.keys()])
     this.#renewAt = performance.now() + (lease.seconds * 1000) / 3
-    for (const [taskId, { interrupt }] of before) if (!ours.has(taskId)) interrupt.abort()
+    for (const [taskId, assignment] of before) if (!ours.has(taskId)) lose(assignment)
   }
 
+  /** Whoever comes first cancels all that has no command on its way. */
   async #passAborts(): Promise<void> {
-    const ids = new Set<string>()
-    for (const { claimed } of this.#assignments.values()) ids.add(claimed.transitionId)
-    if (ids.size === 0) return
-    const aborted = await abortedAmong(this.#context.pool, ids)
+    const { pool, now } = this.#context
+    const aborted = await listAborted(pool)
+    if (aborted.size === 0) return
+    this.#cancelled(await cancelTasks(pool, now()))
+    this.#renewAt = 0
+    await this.#renew()
     for (const assignment of this.#assignments.values()) {
-      if (!aborted.has(assignment.claimed.transitionId)) continue
+      if (assignment.isLost || !aborted.has(assignment.claimed.transitionId)) continue
       assignment.aborted = true
       assignment.interrupt.abort()
     }
@@ -153,7 +157,7 @@ export class Runner {
       return
     }
     const interrupt = new AbortController()
-    const assignment = { ...this.#context, claimed, aborted, steps, interrupt }
+    const assignment = { ...this.#context, claimed, aborted, isLost: false, steps, interrupt }
     if (aborted || this.#closing) assignment.interrupt.abort()
     this.#assignments.set(claimed.taskId, assignment)
     const running: Promise<void> = this.#work(assignment).finally(() => {
@@ -174,9 +178,9 @@ export class Runner {
       if (task && hasEnded(task.state)) {
         this.#ended(task, claimed, (performance.now() - startedAt) / 1000)
       }
-      if (task === undefined) await releaseTasks(pool, lease, [taskId])
+      if (task === undefined && !assignment.isLost) await releaseTasks(pool, lease, [taskId])
       // It was another's turn, or is its own again.
-      else if (task.hasParents || task.hasChildren || !hasEnded(task.state)) this.wake()
+      if (task && (task.hasParents || task.hasChildren || !hasEnded(task.state))) this.wake()
     } catch (error) {
       log.warn({ error, xname, transition_id }, 'task left for now')
     } finally {
@@ -197,6 +201,20 @@ export class Runner {
     log[level]({ ...fields, duration_seconds: seconds }, 'task ended')
   }
 
+  #cancelled(tasks: readonly CancelledTask[]): void {
+    const { metrics, exporters } = this.#context
+    const counts = new Map<string, number>()
+    for (const { transitionId, xname, operation, command } of tasks) {
+      metrics.tasks.inc({ operation, outcome: 'cancelled' })
+      if (command !== 'none') exporters.poll(xname)
+      counts.set(transitionId, (counts.get(transitionId) ?? 0) + 1)
+    }
+    const { log } = this.#options
+    for (const [transition_id, cancelled] of counts) {
+      log.info({ transition_id, cancelled }, 'tasks of an aborted transition cancelled')
+    }
+  }
+
   /** The database is away: said once, and once when it is back. */
   #failed(error: unknown): void {
     const fault = String(error)
@@ -208,4 +226,10 @@ export class Runner {
     if (this.#fault !== undefined) this.#options.log.info({}, 'claiming tasks again')
     this.#fault = undefined
   }
+}
+
+/** Nothing of it is kept any more. */
+function lose(assignment: Assignment): void {
+  assignment.isLost = true
+  assignment.interrupt.abort()
 }

@@ -1,5 +1,6 @@
 import type { Pool } from 'pg'
 import type { Logger } from '../exporter/service/log.ts'
+import { abortTransition } from './abort.ts'
 import { audit } from './audit.ts'
 import { requireRight, rightFor } from './authorize.ts'
 import type { Answer, Call, Handlers } from './call.ts'
@@ -19,7 +20,7 @@ import type { ControlMetrics } from './metrics.ts'
 import { transitionQuery, transitionsQuery } from './openapi/schema.ts'
 import { type PlannedTask, planTransition } from './plan.ts'
 import { createTransition } from './queue.ts'
-import { abortTransition, getTransition, listSteps, listTasks } from './records.ts'
+import { getTransition, listSteps, listTasks } from './records.ts'
 import {
   formatCursor,
   parse,
@@ -28,6 +29,7 @@ import {
   parseTransitionRequest,
   type TransitionRequest,
 } from './request.ts'
+import { refuseHeld } from './reserve.ts'
 import type { ControlSettings } from './settings.ts'
 import { listTransitionPage } from './transition-list.ts'
 
@@ -89,7 +91,10 @@ async function create(call: Call, context: TransitionContext): Promise<Answer> {
   checkRights(call, request)
   const tasks = await plan(request, context)
   checkConfirmed(tasks.length, request, settings.confirmAbove)
-  if (request.dryRun) return { status: 200, body: await dryRun(request, tasks, context) }
+  if (request.dryRun) {
+    const free = await refuseHeld(pool, request.operation, tasks)
+    return { status: 200, body: await dryRun(request, free, context) }
+  }
   const createdAt = now()
   const { operation, reason } = request
   const row = { user: call.user?.name, address: call.address, requestId: call.requestId }

@@ -319,14 +319,16 @@ function phase<T extends Task>(task: T, now: Date): T {
   return { ...task, command: 'none', tries: 0, deadlineAt: new Date(deadline) }
 }
 
+export const abortText = {
+  descriptionPrefix: 'Aborted. Last status - ',
+  error: 'Transition aborted',
+  reason: 'the transition was aborted',
+}
+
 function cancel(task: Task): Step {
-  const ended: Task = {
-    ...task,
-    state: 'cancelled',
-    description: `Aborted. Last status - ${task.description}`,
-    error: 'Transition aborted',
-  }
-  return { next: 'finish', task: ended, reason: 'the transition was aborted' }
+  const { descriptionPrefix, error, reason } = abortText
+  const description = descriptionPrefix + task.description
+  return { next: 'finish', task: { ...task, state: 'cancelled', description, error }, reason }
 }
 
 function succeed(task: Task, description: string, reason: string): Step {

@@ -35,6 +35,8 @@ export interface WorkContext {
 export interface Assignment extends WorkContext {
   claimed: ClaimedTask
   aborted: boolean
+  /** Another has the lease, or the task was ended. */
+  isLost: boolean
   /** How many steps of the task are kept. */
   steps: number
   /** Ends pauses and reads: the transition was aborted, or else the task is to be left. */

@@ -25,6 +25,7 @@ const doors: Record<string, readonly string[]> = {
     'remote-write/energy/print.ts',
     'remote-write/jobs/watch.ts',
     'dashboards/prometheus.ts',
+    'dashboards/page/serve.ts',
   ],
   dashboards: ['exporter/service/', 'exporter/metrics.ts'],
 }

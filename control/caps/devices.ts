@@ -4,7 +4,7 @@ import { parentXname, parseXname } from '../../exporter/inventory/xname.ts'
 import { createClient, type RedfishClient } from '../../exporter/redfish/client.ts'
 import { collection, collectionIfAny, ifAny } from '../../exporter/redfish/collection.ts'
 import { RedfishError } from '../../exporter/redfish/error.ts'
-import { linkAt, listAt } from '../../exporter/redfish/parse.ts'
+import { linkAt, listAt, textAt } from '../../exporter/redfish/parse.ts'
 import { createTrust } from '../../exporter/redfish/trust.ts'
 import type { ControlSettings } from '../settings.ts'
 import { numberSystems } from '../system.ts'
@@ -68,8 +68,8 @@ export function createCapDevices(options: Options): CapDevices {
     async readLimits(node, signal) {
       return await readLimits(numberOf(node), (path) => clientOf(node).get(path, signal))
     },
-    async writeLimits(node, { method, path, body }, signal) {
-      await clientOf(node).send(method, path, body, signal)
+    async writeLimits(node, write, signal) {
+      await writeLimits(clientOf(node), write, signal)
     },
     async close() {
       await Promise.all([...closing, ...[...clients.values()].map((client) => client.close())])
@@ -78,6 +78,27 @@ export function createCapDevices(options: Options): CapDevices {
 }
 
 type Get = (path: string) => Promise<unknown>
+
+/** Some take a PATCH only with the ETag that the resource has now; to others it is a riddle. */
+async function writeLimits(
+  client: RedfishClient,
+  { method, path, body }: LimitWrite,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await client.send(method, path, body, signal)
+  } catch (error) {
+    if (!(error instanceof RedfishError) || !wantsTag(error)) throw error
+    const tag = textAt(await client.get(path, signal), '@odata.etag')
+    if (tag === undefined) throw error
+    await client.send(method, path, body, signal, tag)
+  }
+}
+
+/** Precondition Failed, Precondition Required. */
+function wantsTag({ refusal }: RedfishError): boolean {
+  return refusal?.status === 412 || refusal?.status === 428
+}
 
 /** Tries the forms from the newest to the oldest; the first that has limits counts. */
 async function readLimits(number: number, get: Get): Promise<PowerLimit[] | undefined> {

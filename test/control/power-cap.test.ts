@@ -252,6 +252,18 @@ describe('a power limit', () => {
     assert.equal(device.writes[1]?.method, 'PATCH')
   })
 
+  it('is sent with the ETag of now where a device takes it with that only', async () => {
+    const PowerControl = [{ MemberId: '0', PowerLimit: { LimitInWatts: 400 } }]
+    await start(serverLimits('1', { power: { PowerControl } }))
+    device.tag = '"first"'
+    const { components } = await patch(control, { 'Node Power Control': 300 })
+    assert.deepEqual(
+      [components[0].error, components[0].powerCapLimits[0].currentValue],
+      [undefined, 300],
+    )
+    assert.deepEqual(device.writes.length, 2)
+  })
+
   it('of a standard server is its PowerLimitWatts', async () => {
     const limit = { SetPoint: 0, ControlMode: 'Disabled', AllowableMin: 200, AllowableMax: 800 }
     await start(serverLimits('chassis', { environment: { PowerLimitWatts: limit } }))

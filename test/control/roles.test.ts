@@ -332,12 +332,16 @@ describe('power control with TLS', () => {
     const { settings, env, remove } = await controlSettings(given)
     const service = await startControl(settings, { log: createLog('control', settings.log), env })
     let trusted = server.cert
-    const status = async (client?: { cert: string; private: string }, method = 'GET') => {
+    const status = async (
+      client?: { cert: string; private: string },
+      method = 'GET',
+      headers = {},
+    ) => {
       const login = client && { cert: client.cert, key: client.private }
       const agent = new Agent({ ca: trusted, ...login })
       const url = `${service.tlsUrl}/transitions`
       const body = method === 'POST' ? '{"operation":"On"}' : null
-      const reply = await fetch(url, { agent, method, body })
+      const reply = await fetch(url, { agent, method, body, headers })
       await reply.text()
       agent.destroy()
       return reply.status
@@ -345,6 +349,9 @@ describe('power control with TLS', () => {
     try {
       assert.equal(await status(known), 200)
       assert.equal(await status(known, 'POST'), 403)
+      const sites = ['same-origin', 'cross-site', 'same-site']
+      const asked = sites.map((site) => status(known, 'GET', { 'sec-fetch-site': site }))
+      assert.deepEqual(await Promise.all(asked), [200, 403, 403])
       assert.deepEqual(
         [await status(), await status(unknown), await status(stranger)],
         [401, 401, 401],

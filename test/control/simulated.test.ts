@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { until } from '../support/command.ts'
 import { startTestControl, type TestControl } from '../support/control.ts'
+import { type Sample, samplesOf, startTestExporter } from '../support/exporter.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { simulatorLogin, startTestSimulator, type TestSimulator } from '../support/simulator.ts'
 
@@ -50,9 +51,51 @@ describe('power control of the simulated system', () => {
     assert.equal(await stateOf(`${blade}n1`), 'on')
   })
 
-  it('takes nodes along when their slot loses its power', async () => {
-    await run('Force-Off', ['x1000c0s4'])
-    await until(async () => ((await stateOf(`${blade}n0`)) === 'off' ? true : undefined), 15)
+  it('loses a slot with its BMC, which answers a minute after the power is back', async () => {
+    const node = `${blade}n0`
+    const exporter = await startTestExporter({
+      devices: [blade].map((xname) => ({
+        xname,
+        server: { url: simulator.deviceUrl(xname), certificate: simulator.certificate },
+      })),
+      poll: { fastSeconds: 0.1, slowSeconds: 0.2 },
+      password: simulatorLogin.password,
+    })
+    const watts = (samples: Sample[]) =>
+      samplesOf(samples, 'cray_node_power_watts', { xname: node }).length
+    try {
+      await exporter.scrapeUntil((samples) => watts(samples) === 1)
+      assert.equal((await run('Force-Off', ['x1000c0s4'])).result, 'succeeded')
+      const { body } = await control.call('GET', `/power-status?xname=${node}`)
+      const { powerState, managementState, error } = body.status[0]
+      assert.deepEqual([powerState, managementState], ['undefined', 'unavailable'])
+      assert.match(error, /unreachable|hang up|ECONNRESET/)
+      await exporter.scrapeUntil((samples) => watts(samples) === 0)
+      const on = simulator.clock.now
+      assert.equal((await run('On', ['x1000c0s4'])).result, 'succeeded')
+      await until(async () => ((await stateOf(node)) === 'off' ? true : undefined), 15)
+      assert.ok(simulator.clock.now.getTime() - on.getTime() >= 59_000)
+      await exporter.scrapeUntil((samples) => watts(samples) === 1)
+    } finally {
+      await exporter.close()
+    }
+  })
+
+  it('keeps what was switched when it is started again', async () => {
+    assert.equal((await run('Force-Off', ['x1000c0s4', 'x1000c0r1'])).result, 'succeeded')
+    await simulator.close()
+    const { directory, clock: now } = simulator
+    simulator = await startTestSimulator({ historyHours: 0, directory, now: now.now })
+    const slot = async (name: string) => {
+      const { body } = await simulator.ask(cmm, `/redfish/v1/Chassis/${name}`)
+      return (body as { PowerState: string }).PowerState
+    }
+    assert.deepEqual(
+      [await slot('Blade4'), await slot('Perif1'), await slot('Blade5'), await slot('Enclosure')],
+      ['Off', 'Off', 'On', 'On'],
+    )
+    await assert.rejects(simulator.ask(blade, '/redfish/v1'))
+    assert.equal((await simulator.ask('x1000c0s5b0', '/redfish/v1')).status, 200)
   })
 
   it('is refused an Off of a chassis whose slots are on, and may force it', async () => {

@@ -89,11 +89,12 @@ describe('a transition that can be trusted', () => {
   })
 
   it('reads the state before it repeats a reset that was answered with 500', async () => {
-    device.onReset = () => refusal(500, 'Base.1.8.InternalError', 'Oops.')
+    device.onReset = () => {
+      state('Off')
+      return refusal(500, 'Base.1.8.InternalError', 'Oops.')
+    }
     const control = await start()
     const id = await control.start('Off', [node])
-    await until(() => device.resets[0], 15)
-    state('Off')
     assert.equal((await control.ended(id)).tasks[0].state, 'succeeded')
     assert.deepEqual(device.resets, ['1 GracefulShutdown'])
   })
@@ -207,6 +208,45 @@ describe('a transition that can be trusted', () => {
       await control.call('GET', `/transitions/${id}`)
       assert.equal(device.resets.length, resets, 'nothing is sent after the end')
     }
+  })
+
+  it('cancels all tasks of an aborted transition at once, under way or not begun', async () => {
+    const names = Array.from({ length: 20 }, (_, i) => `Node${i}`)
+    const many = await startPowerDevice(
+      Object.fromEntries(names.map((name) => [name, { powerState: 'Off' }])),
+    )
+    many.onReset = () => 'ignored'
+    const devices = [{ xname: 'x1000c0s0b0', server: many }]
+    const settings = { ramp: { nodesPerMinute: 18, wattsPerNode: 1000 } }
+    const [control] = [await start({ devices, settings }), await start({ devices, settings })]
+    const xnames = names.map((_, i) => `x1000c0s0b0n${i}`)
+    const id = await control.start('On', xnames)
+    await until(async () => {
+      const { body } = await control.call('GET', `/transitions/${id}?steps=true`)
+      const told = body.tasks.filter(({ taskStatusDescription: text }: Record<string, string>) =>
+        text?.startsWith('Confirming'),
+      )
+      return told.length === 3 || undefined
+    }, 15)
+    await control.call('DELETE', `/transitions/${id}`)
+    const { tasks, transitionStatus, taskCounts } = await control.ended(id)
+    assert.deepEqual([transitionStatus, taskCounts.failed], ['aborted', 20])
+    const all = (key: string) => new Set(tasks.map((task: Record<string, string>) => task[key]))
+    assert.deepEqual(
+      [all('state'), all('error'), all('endTime').size],
+      [new Set(['cancelled']), new Set(['Transition aborted']), 1],
+    )
+    const last = tasks.map(({ steps }: { steps: { next: string }[] }) => steps.at(-1)?.next)
+    assert.deepEqual(new Set(last), new Set(['finish']))
+    const { audit } = (await control.call('GET', `/audit?workID=${id}&limit=100`)).body
+    const ended = audit.filter(({ event }: { event: string }) => event === 'ended')
+    assert.deepEqual(ended.length, 20)
+    assert.equal(ended[0].outcome, 'cancelled: Transition aborted')
+    assert.equal(many.resets.length, 3)
+    const metrics = await Promise.all(open.map((each) => each.call('GET', '/metrics')))
+    const counted = metrics.map(({ body }) => /outcome="cancelled"} (\d+)/.exec(body)?.[1])
+    assert.deepEqual(counted.filter(Boolean), ['20'])
+    await many.close()
   })
 
   it('turns on no more nodes in a minute than the ramp allows', async () => {

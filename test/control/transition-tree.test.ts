@@ -20,7 +20,7 @@ describe('a transition of components that lie in each other', () => {
 
   beforeEach(async () => {
     sent = []
-    cmm = await startPowerDevice({ Enclosure: {}, Blade0: {}, Perif1: {} })
+    cmm = await startPowerDevice({ Enclosure: {}, Blade0: {}, Perif1: {}, BMC: {} })
     blade = await startPowerDevice({ Node0: {}, Node1: {}, BMC: {} })
     rts = await startPowerDevice({ AA01: {}, AA02: {} })
     jaws = await startPowerDevice({ AA1: {}, AA2: {} })
@@ -160,6 +160,72 @@ describe('a transition of components that lie in each other', () => {
     assert.equal(body.status[0].powerState, 'on')
     const forced = await run('Force-Off', ['x3000m0p0v1'])
     assert.equal(forced.taskCounts['un-supported'], 1)
+  })
+
+  describe('while another transition is at work', () => {
+    /** A transition that waits for a device that does nothing. */
+    const occupy = async (operation: string, xname: string, device: PowerDevice) => {
+      device.onReset = (name, type) => {
+        sent.push(`${name} ${type}`)
+        return 'ignored'
+      }
+      const before = sent.length
+      const id = await control.start(operation, [xname])
+      await until(() => sent.length > before || undefined, 15)
+      return id
+    }
+
+    it('leaves a node alone whose slot is losing its power, and names the transition', async () => {
+      const holder = await occupy('Off', slot, cmm)
+      const record = await run('On', [chassis, nodes[0] ?? ''])
+      assert.deepEqual(statesOf(record), [`${chassis} succeeded`, `${nodes[0]} failed`])
+      const [, node] = record.tasks
+      assert.equal(node.error, 'Unable to reserve component')
+      assert.equal(node.heldBy, holder)
+      assert.match(node.taskStatusDescription, /: x1000c0s0 is at work$/)
+      assert.deepEqual(blade.resets, [])
+      assert.equal((await run('On', ['x1000c0r1'])).result, 'succeeded')
+    })
+
+    it('takes no power from a node that is being switched, nor restarts its BMC', async () => {
+      const holder = await occupy('Soft-Off', nodes[0] ?? '', blade)
+      for (const [operation, xname] of [
+        ['Force-Off', chassis],
+        ['Off', slot],
+        ['Soft-Restart', bmc],
+      ] as const) {
+        const { tasks } = await run(operation, [xname])
+        assert.deepEqual([tasks[0].error, tasks[0].heldBy], ['Unable to reserve component', holder])
+      }
+      const { body } = await control.call('POST', '/transitions', {
+        operation: 'Off',
+        location: [{ xname: slot }],
+        dryRun: true,
+      })
+      assert.deepEqual(body.plan[0].reason, 'Unable to reserve component')
+      assert.deepEqual(sent, ['Node0 Off'])
+      assert.equal((await run('On', [slot])).result, 'succeeded')
+    })
+
+    it('leaves a slot alone while the BMC of its chassis restarts', async () => {
+      const holder = await occupy('Soft-Restart', 'x1000c0b0', cmm)
+      assert.equal((await run('On', [slot])).tasks[0].heldBy, holder)
+    })
+
+    it('goes to a slot or to its nodes, of requests that come at once', async () => {
+      for (const device of [blade, cmm]) device.onReset = () => 'ignored'
+      const requests = [slot, ...nodes, slot, ...nodes].map((xname) =>
+        control.start('Off', [xname]),
+      )
+      const held = await Promise.all(
+        requests.map(async (id) => {
+          const { body } = await control.call('GET', `/transitions/${await id}`)
+          return body.tasks[0].heldBy !== undefined
+        }),
+      )
+      const free = held.filter((isHeld) => !isHeld).length
+      assert.ok(free === 1 || (free === 2 && held[0] && held[3]), String(held))
+    })
   })
 
   it('can only restart a BMC, which is confirmed by its silence', async () => {

@@ -48,10 +48,71 @@ export interface JobEnergy extends Energy {
   nodes: (Energy & { node: string; xname: string | null })[]
 }
 
-/** @throws Error with the problem's words when the answer is no 2xx. */
+/** What `/energy/parts` tells. */
+export interface JobParts {
+  steps: {
+    step: string
+    started_at: string
+    ended_at: string | null
+    joules: number | null
+    joules_low: number | null
+    joules_high: number | null
+    coverage_ratio: number
+  }[]
+  domains: { domain: string; joules: number; nodes_with_data: number }[]
+  overhead: {
+    cabinet: string
+    node_joules: number
+    rectifier_loss_joules: number | null
+    other_joules: number | null
+  }[]
+}
+
+/**
+ * JSON as it means, other answers as text.
+ * @throws Error with the problem's words when the answer is no 2xx.
+ */
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  const response = await fetch(path, signal ? { signal } : {})
-  if (response.ok) return (await response.json()) as T
+  return await answerOf<T>(await fetch(path, { headers: headers(), signal: signal ?? null }))
+}
+
+/** @throws as `get`. */
+export async function send<T>(
+  method: 'POST' | 'DELETE',
+  path: string,
+  body?: unknown,
+  more: Record<string, string> = {},
+): Promise<T> {
+  const text = body === undefined ? null : JSON.stringify(body)
+  const type = { 'content-type': 'application/json' }
+  const response = await fetch(path, {
+    method,
+    headers: { ...headers(), ...type, ...more },
+    body: text,
+  })
+  return await answerOf<T>(response)
+}
+
+async function answerOf<T>(response: Response): Promise<T> {
+  const isJson = response.headers.get('content-type')?.includes('json')
+  if (response.ok) return (isJson ? await response.json() : await response.text()) as T
   const problem = (await response.json().catch(() => ({}))) as { detail?: string }
-  throw new Error(problem.detail ?? `${path} answers ${response.status}`)
+  throw new Error(problem.detail ?? `${response.url} answers ${response.status}`)
+}
+
+const tokenKey = 'control token'
+
+/** The bearer token of this tab; it goes with the tab, and no other page can send it. */
+export function token(): string | undefined {
+  return sessionStorage.getItem(tokenKey) ?? undefined
+}
+
+export function setToken(value: string | undefined): void {
+  if (value === undefined) sessionStorage.removeItem(tokenKey)
+  else sessionStorage.setItem(tokenKey, value)
+}
+
+function headers(): Record<string, string> {
+  const own = token()
+  return own === undefined ? {} : { authorization: `Bearer ${own}` }
 }

@@ -1,8 +1,10 @@
 import { useState } from 'preact/hooks'
 import type { Energy, Job as JobAnswer, JobEnergy, PowerHistory } from './api.ts'
 import { PowerChart } from './chart.tsx'
+import { facts } from './facts.ts'
 import { duration, moment, percent, quantity } from './format.ts'
-import { secondsOf } from './jobs.tsx'
+import { Parts } from './job-parts.tsx'
+import { secondsOf } from './job-table.tsx'
 import { Answer, useAnswer } from './loading.tsx'
 
 /** One job: its energy with bounds, what it costs, its power, its nodes. */
@@ -20,6 +22,7 @@ export function Job({ cluster, jobId }: { cluster: string; jobId: string }) {
           <>
             {job.value && <Profile job={job.value} energy={found} />}
             <Nodes energy={found} name={`job-${jobId}`} />
+            <Parts path={`${place}/energy`} query={query} />
           </>
         )}
       </Answer>
@@ -68,6 +71,7 @@ function Facts({ job }: { job: JobAnswer }) {
 
 const methods: Record<string, string> = {
   counter: 'energy counters',
+  'in-band': 'energy counters that the nodes read themselves',
   power: 'power over time',
   mixed: 'counters and power',
   none: 'nothing was measured',
@@ -75,27 +79,29 @@ const methods: Record<string, string> = {
 
 const joulesPerKwh = 3.6e6
 
-/** In money and CO2, by factors that the reader sets once. */
+/** In money and CO2, by the site's factors or those that the reader sets in their place. */
 function Cost({ joules }: { joules: number | null }) {
-  const [price, setPrice] = useFactor('price per kWh')
-  const [carbon, setCarbon] = useFactor('gCO2 per kWh')
+  const [price, setPrice] = useFactor('price per kWh', facts.pricePerKwh)
+  const [carbon, setCarbon] = useFactor('gCO2 per kWh', facts.co2GramsPerKwh)
   const kwh = (joules ?? 0) / joulesPerKwh
   return (
     <>
       <div>
         <dt>
           <label>
-            Cost at <input type="number" min="0" step="any" value={price} onInput={setPrice} /> per
-            kWh
+            Cost at <input type="number" min="0" step="any" value={price} onInput={setPrice} />{' '}
+            {facts.currency} a kWh
           </label>
         </dt>
-        <dd>{price === '' ? '–' : (kwh * Number(price)).toFixed(2)}</dd>
+        <dd>
+          {price === '' ? '–' : `${(kwh * Number(price)).toFixed(2)} ${facts.currency ?? ''}`}
+        </dd>
       </div>
       <div>
         <dt>
           <label>
-            CO₂ at <input type="number" min="0" step="any" value={carbon} onInput={setCarbon} /> g
-            per kWh
+            CO₂ at <input type="number" min="0" step="any" value={carbon} onInput={setCarbon} /> g a
+            kWh
           </label>
         </dt>
         <dd>{carbon === '' ? '–' : quantity(kwh * Number(carbon), 'g')}</dd>
@@ -104,8 +110,11 @@ function Cost({ joules }: { joules: number | null }) {
   )
 }
 
-function useFactor(name: string): [string, (event: { currentTarget: HTMLInputElement }) => void] {
-  const [value, setValue] = useState(localStorage.getItem(name) ?? '')
+function useFactor(
+  name: string,
+  ofSite: number | undefined,
+): [string, (event: { currentTarget: HTMLInputElement }) => void] {
+  const [value, setValue] = useState(localStorage.getItem(name) ?? String(ofSite ?? ''))
   return [
     value,
     ({ currentTarget }) => {
@@ -170,7 +179,9 @@ function Nodes({ energy, name }: { energy: JobEnergy; name: string }) {
           <tbody>
             {energy.nodes.map((node) => (
               <tr key={node.node}>
-                <td>{node.xname ?? '–'}</td>
+                <td>
+                  {node.xname === null ? '–' : <a href={`#/nodes/${node.xname}`}>{node.xname}</a>}
+                </td>
                 <td>{node.node}</td>
                 <td class="right">{quantity(node.joules, 'J')}</td>
                 <td class="right">{quantity(node.joules_low, 'J')}</td>

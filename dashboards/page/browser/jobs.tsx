@@ -1,49 +1,25 @@
-import { useState } from 'preact/hooks'
+import { useEffect, useMemo, useState } from 'preact/hooks'
 import type { Job } from './api.ts'
-import { duration, moment, percent, quantity } from './format.ts'
+import { JobTable, useOrder } from './job-table.tsx'
 import { Answer, useAnswer } from './loading.tsx'
+import { Span } from './span.tsx'
 
-interface Column {
-  title: string
-  /** What rows are sorted by. */
-  key: (job: Job) => string | number
-  cell: (job: Job) => string
-  right?: boolean
-}
+const most = 500
 
-const columns: readonly Column[] = [
-  { title: 'Job', key: (job) => job.job_id, cell: (job) => String(job.job_id) },
-  {
-    title: 'Energy',
-    key: (job) => job.energy.joules ?? -1,
-    cell: (job) => quantity(job.energy.joules, 'J'),
-    right: true,
-  },
-  { title: 'User', key: (job) => job.user ?? '', cell: (job) => job.user ?? '–' },
-  { title: 'Account', key: (job) => job.account ?? '', cell: (job) => job.account ?? '–' },
-  { title: 'Name', key: (job) => job.name ?? '', cell: (job) => job.name ?? '–' },
-  { title: 'State', key: (job) => job.state, cell: (job) => job.state },
-  { title: 'Start', key: (job) => job.started_at, cell: (job) => moment(job.started_at) },
-  { title: 'Time', key: secondsOf, cell: (job) => duration(secondsOf(job)), right: true },
-  { title: 'Nodes', key: (job) => job.nodes, cell: (job) => String(job.nodes), right: true },
-  {
-    title: 'Coverage',
-    key: (job) => job.energy.coverage_ratio,
-    cell: (job) => percent(job.energy.coverage_ratio),
-    right: true,
-  },
-]
-
-/** Jobs by energy, or by whatever column is chosen; those that hold the words searched for. */
+/** The jobs of some time that used most, or started last, and hold the words searched for. */
 export function Jobs() {
-  const answer = useAnswer<{ jobs: Job[] }>('/api/v1/jobs?limit=500', 30)
+  const [hours, setHours] = useState(24)
   const [words, setWords] = useState('')
-  const [sorted, setSorted] = useState({ title: 'Energy', down: true })
-  const turn = (title: string) =>
-    setSorted((last) => ({ title, down: last.title === title ? !last.down : true }))
+  const order = useOrder('Energy')
+  // Other orders are among those that used most.
+  const sort = order.sorted.title === 'Start' ? 'start' : 'energy'
+  const path = usePath({ hours, words, sort })
+  const answer = useAnswer<{ jobs: Job[] }>(path, 60)
   return (
     <section>
-      <h2>Jobs</h2>
+      <h2>
+        Jobs <Span hours={hours} set={setHours} />
+      </h2>
       <input
         type="search"
         placeholder="user, account, name, state or number"
@@ -52,79 +28,37 @@ export function Jobs() {
         onInput={(event) => setWords(event.currentTarget.value)}
       />
       <Answer of={answer}>
-        {({ jobs }) => <Table jobs={chosen(jobs, words, sorted)} sorted={sorted} turn={turn} />}
+        {({ jobs }) => (
+          <>
+            <p class="quiet">
+              {jobs.length < most
+                ? `${jobs.length} jobs`
+                : `The ${most} jobs that ${sort === 'energy' ? 'used most' : 'started last'}`}
+            </p>
+            <JobTable jobs={jobs} order={order} />
+          </>
+        )}
       </Answer>
     </section>
   )
 }
 
-interface Sorted {
-  title: string
-  down: boolean
+interface Question {
+  hours: number
+  words: string
+  sort: string
 }
 
-function Table(props: { jobs: Job[]; sorted: Sorted; turn: (title: string) => void }) {
-  const { jobs, sorted, turn } = props
-  return (
-    <>
-      <p class="quiet">{jobs.length} jobs, of the 500 that started last</p>
-      <div class="wide">
-        <table>
-          <thead>
-            <tr>
-              {columns.map(({ title, right }) => (
-                <th key={title} class={right ? 'right' : ''} aria-sort={sortWord(sorted, title)}>
-                  <button type="button" onClick={() => turn(title)}>
-                    {title}
-                    {sorted.title === title && (sorted.down ? ' ▾' : ' ▴')}
-                  </button>
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {jobs.map((job) => (
-              <tr key={`${job.cluster} ${job.job_id}`}>
-                {columns.map(({ title, cell, right }) => (
-                  <td key={title} class={right ? 'right' : ''}>
-                    {title === 'Job' ? <a href={jobPath(job)}>{cell(job)}</a> : cell(job)}
-                  </td>
-                ))}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-    </>
-  )
-}
-
-function sortWord(sorted: Sorted, title: string): 'ascending' | 'descending' | 'none' {
-  if (sorted.title !== title) return 'none'
-  return sorted.down ? 'descending' : 'ascending'
-}
-
-function chosen(jobs: readonly Job[], words: string, { title, down }: Sorted): Job[] {
-  const wanted = words.toLowerCase().split(/\s+/)
-  const key = columns.find((column) => column.title === title)?.key ?? secondsOf
-  return jobs
-    .filter((job) => wanted.every((word) => textOf(job).includes(word)))
-    .sort((a, b) => compare(key(a), key(b)) * (down ? -1 : 1))
-}
-
-function compare(a: string | number, b: string | number): number {
-  return a < b ? -1 : a > b ? 1 : 0
-}
-
-function textOf({ job_id, user, account, name, state }: Job): string {
-  return [job_id, user, account, name, state].join(' ').toLowerCase()
-}
-
-export function jobPath({ cluster, job_id }: Pick<Job, 'cluster' | 'job_id'>): string {
-  return `#/jobs/${encodeURIComponent(cluster)}/${job_id}`
-}
-
-export function secondsOf({ started_at, ended_at }: Job): number {
-  const end = ended_at === null ? Date.now() : Date.parse(ended_at)
-  return (end - Date.parse(started_at)) / 1000
+/** Where to ask, when whoever types has paused. */
+function usePath({ hours, words, sort }: Question): string {
+  const [search, setSearch] = useState(words)
+  useEffect(() => {
+    const timer = setTimeout(() => setSearch(words), 200)
+    return () => clearTimeout(timer)
+  }, [words])
+  return useMemo(() => {
+    const since = new Date(Date.now() - hours * 3_600_000).toISOString()
+    const parameters = new URLSearchParams({ limit: String(most), sort, since, search })
+    return `/api/v1/jobs?${parameters}`
+  }, [hours, search, sort])
 }

@@ -1,23 +1,10 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { NodeNow } from './api.ts'
 import { quantity } from './format.ts'
+import { layOut } from './layout.ts'
+import { NodeTable } from './node-table.tsx'
 
 export type Measure = 'power_watts' | 'temperature_celsius'
-
-interface Square {
-  node: NodeNow
-  x: number
-  y: number
-}
-
-interface Layout {
-  squares: Square[]
-  titles: { text: string; x: number; y: number }[]
-  height: number
-}
-
-const gap = 2
-const head = 18
 
 /** The system as its cabinets, their chassis, and a square for each node. */
 export function SystemMap({ nodes, measure }: { nodes: NodeNow[]; measure: Measure }) {
@@ -26,7 +13,12 @@ export function SystemMap({ nodes, measure }: { nodes: NodeNow[]; measure: Measu
   const [pointed, setPointed] = useState<NodeNow>()
   const side = nodes.length > 4000 ? 7 : nodes.length > 500 ? 11 : 26
   const layout = useMemo(() => layOut(nodes, width, side), [nodes, width, side])
-  const most = Math.max(...nodes.map((node) => node[measure] ?? 0), 1)
+  const most = useMemo(
+    () => Math.max(...nodes.map((node) => node[measure] ?? 0), 1),
+    [nodes, measure],
+  )
+  // Else 10,000 rows would be compared at each move of the mouse.
+  const table = useMemo(() => <NodeTable nodes={nodes} />, [nodes])
   const least = measure === 'power_watts' ? 0 : 15
   useEffect(() => {
     const element = canvas.current
@@ -50,7 +42,7 @@ export function SystemMap({ nodes, measure }: { nodes: NodeNow[]; measure: Measu
       context.fillRect(x, y, side, side)
     }
   }, [layout, measure])
-  const point = (event: MouseEvent) => {
+  const nodeAt = (event: MouseEvent) => {
     const found = layout.squares.find(
       ({ x, y }) =>
         event.offsetX >= x &&
@@ -58,7 +50,7 @@ export function SystemMap({ nodes, measure }: { nodes: NodeNow[]; measure: Measu
         event.offsetY >= y &&
         event.offsetY < y + side,
     )
-    setPointed(found?.node)
+    return found?.node
   }
   return (
     <figure>
@@ -67,7 +59,8 @@ export function SystemMap({ nodes, measure }: { nodes: NodeNow[]; measure: Measu
         style={{ width: `${width}px`, height: `${layout.height}px` }}
         role="img"
         aria-label={`${nodes.length} nodes by cabinet and chassis, coloured by ${words[measure]}`}
-        onMouseMove={point}
+        onMouseMove={(event) => setPointed(nodeAt(event))}
+        onClick={(event) => show(nodeAt(event))}
         onMouseLeave={() => setPointed(undefined)}
       />
       <figcaption>
@@ -80,12 +73,13 @@ export function SystemMap({ nodes, measure }: { nodes: NodeNow[]; measure: Measu
           </span>
         )}
       </figcaption>
-      <details>
-        <summary>The same as a table</summary>
-        <NodeTable nodes={nodes} />
-      </details>
+      {table}
     </figure>
   )
+}
+
+function show(node: NodeNow | undefined): void {
+  if (node) location.hash = `#/nodes/${node.xname}`
 }
 
 const words = { power_watts: 'Power', temperature_celsius: 'Temperature' } as const
@@ -104,76 +98,9 @@ function NodeWords({ node }: { node: NodeNow }) {
   )
 }
 
-function NodeTable({ nodes }: { nodes: readonly NodeNow[] }) {
-  return (
-    <div class="wide">
-      <table>
-        <thead>
-          <tr>
-            <th>Node</th>
-            <th class="right">Power</th>
-            <th class="right">Temperature</th>
-            <th>Jobs</th>
-          </tr>
-        </thead>
-        <tbody>
-          {nodes.map((node) => (
-            <tr key={node.xname}>
-              <td>{node.xname}</td>
-              <td class="right">{quantity(node.power_watts, 'W')}</td>
-              <td class="right">{quantity(node.temperature_celsius, '°C')}</td>
-              <td>{node.job_ids.join(', ')}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  )
-}
-
 /** From blue over green and yellow to red; grey where nothing is known. */
 export function heat(value: number | null, least: number, most: number): string {
   if (value === null) return '#8886'
   const part = Math.min(Math.max((value - least) / (most - least), 0), 1)
   return `hsl(${220 - 220 * part} 65% ${55 - 8 * part}%)`
-}
-
-/** Chassis beside each other, as many as there is room for; nodes of one slot in one column. */
-function layOut(nodes: readonly NodeNow[], width: number, side: number): Layout {
-  const chassis = new Map<string, NodeNow[]>()
-  for (const node of nodes) {
-    const name = /^x\d+c\d+/.exec(node.xname)?.[0] ?? node.xname
-    chassis.set(name, [...(chassis.get(name) ?? []), node])
-  }
-  const layout: Layout = { squares: [], titles: [], height: 0 }
-  let [left, top, rowHeight] = [0, 0, 0]
-  for (const [name, members] of [...chassis].sort(byName)) {
-    const slots = [...new Set(members.map(slotOf))].sort(numeric)
-    const rows = Math.max(...slots.map((slot) => members.filter((m) => slotOf(m) === slot).length))
-    const boxWidth = Math.max(slots.length * (side + gap), 60) + 12
-    if (left > 0 && left + boxWidth > width) [left, top, rowHeight] = [0, top + rowHeight, 0]
-    layout.titles.push({ text: name, x: left, y: top + 12 })
-    for (const [column, slot] of slots.entries()) {
-      for (const [row, node] of members.filter((m) => slotOf(m) === slot).entries()) {
-        const [x, y] = [left + column * (side + gap), top + head + row * (side + gap)]
-        layout.squares.push({ node, x, y })
-      }
-    }
-    left += boxWidth
-    rowHeight = Math.max(rowHeight, head + rows * (side + gap) + 10)
-  }
-  layout.height = top + rowHeight
-  return layout
-}
-
-function slotOf({ xname }: NodeNow): string {
-  return /s\d+/.exec(xname)?.[0] ?? ''
-}
-
-function byName([a]: [string, unknown], [b]: [string, unknown]): number {
-  return numeric(a, b)
-}
-
-function numeric(a: string, b: string): number {
-  return a.localeCompare(b, 'en', { numeric: true })
 }

@@ -4,6 +4,7 @@ import { PowerChart } from './chart.tsx'
 import { percent, quantity } from './format.ts'
 import { Answer, useAnswer } from './loading.tsx'
 import { type Measure, SystemMap } from './map.tsx'
+import { Span } from './span.tsx'
 
 /** The system now, and its power over the last hours. */
 export function Now() {
@@ -32,17 +33,7 @@ export function Now() {
       </section>
       <section>
         <h2>
-          Power of the cabinets{' '}
-          <select
-            aria-label="Time shown"
-            value={hours}
-            onChange={(event) => setHours(Number(event.currentTarget.value))}
-          >
-            <option value={1}>last hour</option>
-            <option value={6}>last 6 hours</option>
-            <option value={24}>last day</option>
-            <option value={168}>last week</option>
-          </select>
+          Power of the cabinets <Span hours={hours} set={setHours} />
         </h2>
         <Answer of={power}>
           {(history) => <PowerChart history={history} label="Input power of the cabinets" />}
@@ -62,9 +53,16 @@ function Figures({ now: { cabinets, nodes, silent } }: { now: Overview }) {
       <Figure name="Nodes" value={quantity(used, 'W')} />
       <Figure name="Losses and overhead" value={percent(input > 0 ? 1 - used / input : null)} />
       <Figure name="Nodes with jobs" value={`${busy} of ${nodes.length}`} />
-      <Figure name="Devices silent" value={silent.length === 0 ? 'none' : silent.join(', ')} />
+      <Figure name="Devices silent" value={named(silent)} />
     </dl>
   )
+}
+
+/** The first by name; of many only how many more there are. */
+function named(xnames: readonly string[]): string {
+  if (xnames.length === 0) return 'none'
+  const more = xnames.length > 5 ? ` and ${xnames.length - 5} more` : ''
+  return xnames.slice(0, 5).join(', ') + more
 }
 
 function Figure({ name, value }: { name: string; value: string }) {

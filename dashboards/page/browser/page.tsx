@@ -1,8 +1,11 @@
 import { render } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
+import { facts } from './facts.ts'
 import { Job } from './job.tsx'
 import { Jobs } from './jobs.tsx'
+import { Node } from './node.tsx'
 import { Now } from './now.tsx'
+import { Power } from './power.tsx'
 
 function Page() {
   const [hash, setHash] = useState(location.hash)
@@ -11,32 +14,50 @@ function Page() {
     addEventListener('hashchange', follow)
     return () => removeEventListener('hashchange', follow)
   }, [])
-  const [, view = '', cluster = '', jobId = ''] = hash.split('/')
-  const current = (name: string) => (view === name ? ('page' as const) : undefined)
+  const [, view = '', ...parts] = hash.split('/').map(decodeURIComponent)
   return (
     <>
       <header>
         <h1>Joulebridge</h1>
         <nav aria-label="Views">
-          <a href="#/" aria-current={current('')}>
-            Now
-          </a>
-          <a href="#/jobs" aria-current={current('jobs')}>
-            Jobs
-          </a>
+          {links.map(({ title, url, views }) => (
+            <a key={title} href={url} aria-current={views.includes(view) ? 'page' : undefined}>
+              {title}
+            </a>
+          ))}
         </nav>
       </header>
       <main>
-        {view === 'jobs' && jobId !== '' ? (
-          <Job key={hash} cluster={decodeURIComponent(cluster)} jobId={jobId} />
-        ) : view === 'jobs' ? (
-          <Jobs />
-        ) : (
-          <Now />
-        )}
+        <View key={hash} view={view} parts={parts} />
       </main>
     </>
   )
 }
+
+function View({ view, parts: [first = '', second = ''] }: { view: string; parts: string[] }) {
+  if (facts.service === 'control') return <Power transitionId={first} />
+  if (view === 'jobs' && second !== '') return <Job cluster={first} jobId={second} />
+  if (view === 'nodes' && first !== '') return <Node xname={first} />
+  return view === 'jobs' ? <Jobs /> : <Now />
+}
+
+/** Ours and, where it is known, those of the other service. */
+const links = (['record', 'control'] as const).flatMap((service) => {
+  const own = facts.service === service
+  const base = own ? '' : facts.otherUrl
+  if (base === undefined) return []
+  const views =
+    service === 'control'
+      ? [{ title: 'Power', path: '#/', views: ['', 'transitions'] }]
+      : [
+          { title: 'Now', path: '#/', views: ['', 'nodes'] },
+          { title: 'Jobs', path: '#/jobs', views: ['jobs'] },
+        ]
+  return views.map(({ title, path, views: shown }) => ({
+    title,
+    url: base + path,
+    views: own ? shown : [],
+  }))
+})
 
 render(<Page />, document.body)

@@ -157,6 +157,77 @@ order by s.at desc, k.xname limit 300`,
           ],
           mayBeEmpty: 'no request failed',
         },
+        {
+          kind: 'stat',
+          title: 'Oldest open limit',
+          description: 'Since when the oldest component of a request for limits waits or works.',
+          unit: 's',
+          width: 6,
+          targets: [{ promql: 'max(joulebridge_power_cap_oldest_component_seconds)' }],
+          limits: { above: { warning: 'site:power_cap_age_seconds:warning' } },
+          alerts: ['PowerCapStuck'],
+        },
+        {
+          kind: 'table',
+          title: 'How requests for limits ended',
+          description: 'Components of the requests in the time shown, with what went wrong.',
+          unit: 'none',
+          width: 18,
+          targets: [
+            {
+              sql: `select p.type, c.state, c.error, count(*)::int4 as components,
+  max(c.ended_at) as last_ended_at
+from power_cap p
+join power_cap_component c using (cap_id)
+where p.created_at >= $__timeFrom()::timestamptz and p.created_at < $__timeTo()::timestamptz
+group by p.type, c.state, c.error order by components desc limit 100`,
+            },
+          ],
+          columns: [
+            { name: 'type', title: 'Type' },
+            { name: 'state', title: 'State' },
+            { name: 'error', title: 'Error' },
+            { name: 'components', title: 'Components', unit: 'none' },
+            { name: 'last_ended_at', title: 'Last ended', unit: 'dateTimeAsIso' },
+          ],
+          alerts: ['PowerCapFailed'],
+          mayBeEmpty: 'no limit was read or set',
+        },
+      ],
+    },
+    {
+      title: 'Audit',
+      panels: [
+        {
+          kind: 'table',
+          title: 'Who asked for what, and what was done',
+          description: 'The audit, newest first: requests, decisions, commands and how each ended.',
+          unit: 'none',
+          width: 24,
+          height: 10,
+          targets: [
+            {
+              sql: `select at, event, user_name, operation, xname, reason, state_before,
+  state_after, sent, outcome
+from audit
+where at >= $__timeFrom()::timestamptz and at < $__timeTo()::timestamptz
+order by at desc, audit_id desc limit 300`,
+            },
+          ],
+          columns: [
+            { name: 'at', title: 'Time', unit: 'dateTimeAsIso' },
+            { name: 'event', title: 'Event' },
+            { name: 'user_name', title: 'Who' },
+            { name: 'operation', title: 'Operation' },
+            { name: 'xname', title: 'Component' },
+            { name: 'reason', title: 'Why' },
+            { name: 'state_before', title: 'Before' },
+            { name: 'state_after', title: 'After' },
+            { name: 'sent', title: 'Sent' },
+            { name: 'outcome', title: 'Outcome' },
+          ],
+          mayBeEmpty: 'nothing was asked for',
+        },
       ],
     },
   ],
