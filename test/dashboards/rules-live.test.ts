@@ -136,6 +136,7 @@ describe('the rules in a real Prometheus', function realPrometheus() {
       'Node: Supplies',
       'Node: Intake',
       'Power control: Errors of devices',
+      'Power control: How requests for limits ended',
     ])
   })
 

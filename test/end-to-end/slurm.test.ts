@@ -130,7 +130,9 @@ describe('a real Slurm', function () {
     ])
     const shrinking = await submit('resize', 'sleep 20', ['-N2', '-w', 'nid[000001-000002]'])
     const again = await submit('requeue', 'sleep 10', ['--requeue', '-n1'])
-    const paused = await submit('suspend', 'sleep 20', ['-n1'])
+    // Slurm gives the cores of a suspended job to others, and may never find its way back: so it is
+    // not where jobs are to share a node.
+    const paused = await submit('suspend', 'sleep 20', ['-n1', '-w', 'nid000003'])
     const dropped = await submit('cancel', 'sleep 100', ['-n1'], 'games')
     const held = await submit('held', 'true', ['-H', '-n1'])
     await submit('steps', 'srun -n1 sleep 1; srun -n1 false; srun -n1 true', ['-n1'], 'nobody')
