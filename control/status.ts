@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import pLimit from 'p-limit'
 import { parseXname } from '../exporter/inventory/xname.ts'
 import { isResourceFault, RedfishError } from '../exporter/redfish/error.ts'
@@ -59,7 +60,10 @@ export async function readPowerStatus(
 /** By place; of a controller that is silent what it had when it last said so. */
 async function allComponents({ components, statusSeconds }: StatusContext): Promise<string[]> {
   const cabinets = [...new Set(components.controllers().map(cabinetOf))]
-  await components.learn(cabinets, AbortSignal.timeout(statusSeconds * 1000))
+  const tooLate = AbortSignal.timeout(statusSeconds * 1000)
+  // Every request in flight listens to it.
+  setMaxListeners(0, tooLate)
+  await components.learn(cabinets, tooLate)
   const found = cabinets.flatMap((cabinet) => components.within(cabinet))
   return found.filter(
     (xname) =>
