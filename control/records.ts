@@ -64,13 +64,6 @@ const summaryColumns = `
       when succeeded > 0 then 'partial' else 'failed' end as result
   from transition_summary`
 
-const listTransitionsSql = `${summaryColumns} order by created_at desc, transition_id limit $1`
-
-/** The newest first. */
-export async function listTransitions(pool: Pool, limit: number): Promise<TransitionSummary[]> {
-  return (await pool.query<TransitionSummary>(listTransitionsSql, [limit])).rows.map(withoutNulls)
-}
-
 const getTransitionSql = `${summaryColumns} where transition_id = $1`
 
 /** @throws {RequestError} 404 if there is no such transition. */

@@ -3,7 +3,7 @@ import type { Pool } from 'pg'
 import { z } from 'zod'
 import { RequestError } from '../../exporter/service/request-error.ts'
 import { findRuns } from '../jobs/job.ts'
-import { databaseError } from '../postgres/sqlstate.ts'
+import { instant, parse, query } from '../parameters.ts'
 import { accountsCsv, energyByAccount } from './accounts.ts'
 import { explainEnergy } from './explain.ts'
 import { energyParts } from './parts.ts'
@@ -54,10 +54,7 @@ const jobPlace = z.object({
     .regex(/^\d{1,15}$/, 'expected the number of a job')
     .transform(Number),
   cluster: z.string().optional(),
-  at: z.iso
-    .datetime({ offset: true, error: 'expected a time such as 2026-11-22T10:00:00Z' })
-    .transform((text) => new Date(text))
-    .optional(),
+  at: instant.optional(),
   format: z.enum(['json', 'csv', 'explain']).default('json'),
 })
 
@@ -82,18 +79,4 @@ async function runsOf(
     throw new RequestError(400, 'ambiguous_job', message)
   }
   return found.runs
-}
-
-function parse<T>(schema: z.ZodType<T>, value: unknown): T {
-  const result = schema.safeParse(value)
-  if (result.success) return result.data
-  const faults = result.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
-  throw new RequestError(400, 'bad_parameter', faults.join('; '))
-}
-
-function query<T>(answer: Promise<T>): Promise<T> {
-  return answer.catch((error: unknown) => {
-    if (error instanceof RequestError) throw error
-    throw databaseError(error)
-  })
 }

@@ -3,7 +3,7 @@ import type { Pool } from 'pg'
 import { z } from 'zod'
 import { RequestError } from '../../exporter/service/request-error.ts'
 import { type EnergyOptions, jobEnergy } from '../energy/energy.ts'
-import { databaseError } from '../postgres/sqlstate.ts'
+import { instant, parse, query } from '../parameters.ts'
 import type { EdgeReader } from './edges.ts'
 import { eventLimits, type JobEvent, parseEvents } from './events.ts'
 import { findRuns, listJobs } from './job.ts'
@@ -85,10 +85,6 @@ function countAnswers({ metrics }: JobRoutes) {
   }
 }
 
-const instant = z.iso
-  .datetime({ offset: true, error: 'expected a time such as 2026-11-22T10:00:00Z' })
-  .transform((text) => new Date(text))
-
 const jobsQuery = z.object({
   state: z.enum(['running', 'ended']).optional(),
   user: z.string().optional(),
@@ -136,20 +132,6 @@ async function findJob({ params, query: { cluster, at } }: Request, pool: Pool) 
   return { jobId: place.id, ...found }
 }
 
-function parse<T>(schema: z.ZodType<T>, value: unknown): T {
-  const result = schema.safeParse(value)
-  if (result.success) return result.data
-  const faults = result.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
-  throw new RequestError(400, 'bad_parameter', faults.join('; '))
-}
-
 function energyOptions({ now, maxGapSeconds }: JobRoutes): EnergyOptions {
   return { asOf: now(), maxGapSeconds }
-}
-
-function query<T>(answer: Promise<T>): Promise<T> {
-  return answer.catch((error: unknown) => {
-    if (error instanceof RequestError) throw error
-    throw databaseError(error)
-  })
 }

@@ -2,38 +2,34 @@ import type { Express } from 'express'
 import type { Pool } from 'pg'
 import { z } from 'zod'
 import { RequestError } from '../../exporter/service/request-error.ts'
-import { databaseError } from '../postgres/sqlstate.ts'
+import { instant, parse, query } from '../parameters.ts'
 import { cabinetHistory, nodeHistory, type Overview, readOverview } from './overview.ts'
 
 /** Adds `/api/v1/overview` and the power histories: what the page draws. */
 export function addOverviewRoutes(app: Express, pool: Pool): void {
   const overview = shared(5000, () => readOverview(pool, new Date()))
   app.get('/api/v1/overview', async (_request, response) => {
-    response.send(await answer(overview()))
+    response.send(await query(overview()))
   })
   app.get('/api/v1/overview/power', async (request, response) => {
     const { hours, points } = parse(span, request.query)
     const to = new Date()
     const from = new Date(to.getTime() - hours * 3_600_000)
     const stepSeconds = (hours * 3600) / points
-    response.send(await answer(cabinetHistory(pool, { from, to, stepSeconds })))
+    response.send(await query(cabinetHistory(pool, { from, to, stepSeconds })))
   })
   app.get('/api/v1/nodes/power', async (request, response) => {
     const { xname, from, to, points } = parse(nodeSpan, request.query)
     const seconds = (to.getTime() - from.getTime()) / 1000
     if (seconds <= 0) throw new RequestError(400, 'bad_parameter', 'to: not later than from')
     const interval = { from, to, stepSeconds: Math.max(seconds / points, 30) }
-    response.send(await answer(nodeHistory(pool, xname, interval)))
+    response.send(await query(nodeHistory(pool, xname, interval)))
   })
 }
 
 const points = z.coerce.number().int().min(1).max(1000).default(200)
 
 const span = z.object({ hours: z.coerce.number().positive().max(168).default(6), points })
-
-const instant = z.iso
-  .datetime({ offset: true, error: 'expected a time such as 2026-11-22T10:00:00Z' })
-  .transform((text) => new Date(text))
 
 /** At most 512 nodes, whose lines nobody tells apart any more; steps that hold a scrape. */
 const nodeSpan = z.object({
@@ -45,13 +41,6 @@ const nodeSpan = z.object({
   to: instant,
   points,
 })
-
-function parse<T>(schema: z.ZodType<T>, value: unknown): T {
-  const result = schema.safeParse(value)
-  if (result.success) return result.data
-  const faults = result.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
-  throw new RequestError(400, 'bad_parameter', faults.join('; '))
-}
 
 /** Many who look at once cost one query. */
 function shared(milliseconds: number, read: () => Promise<Overview>): () => Promise<Overview> {
@@ -67,10 +56,4 @@ function shared(milliseconds: number, read: () => Promise<Overview>): () => Prom
     }
     return latest.value
   }
-}
-
-function answer<T>(found: Promise<T>): Promise<T> {
-  return found.catch((error: unknown) => {
-    throw databaseError(error)
-  })
 }
