@@ -26,7 +26,8 @@ export function exporterApp({ devices, inBand, leases, registry, log }: Exporter
   const metrics = async (openMetrics: boolean) => {
     cache.keepFresh()
     const own = await ownMetrics(registry, openMetrics)
-    return cache.render(openMetrics, own + (openMetrics ? openMetricsEnd : ''))
+    const tail = own + (openMetrics ? openMetricsEnd : '')
+    return cache.render(openMetrics, tail, devices.length > mostAtOnce ? mostLateMs : 0)
   }
   const app = createApp({ log, registry, ready: () => firstPoll(devices), metrics })
   app.get('/', (_request, response) => {
@@ -55,6 +56,10 @@ export function exporterApp({ devices, inBand, leases, registry, log }: Exporter
   app.use('/api/v1', leases)
   return finishApp(app, log)
 }
+
+/** Of more devices than this, what came within the last second may be left for the next scrape. */
+const mostAtOnce = 100
+const mostLateMs = 1000
 
 /** Before any device was polled, a scrape would show less than there is. */
 async function firstPoll(devices: readonly PolledDevice[]): Promise<void> {

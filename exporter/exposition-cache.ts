@@ -1,5 +1,6 @@
 import { familyHead, numberText, seriesText, sortedSeries } from './exposition.ts'
-import { gzipOf, type Packed, pack, unpack } from './gzip-pieces.ts'
+import { Family, type Lines, Piece } from './exposition-pieces.ts'
+import { gzipOf } from './gzip-pieces.ts'
 import { type MetricName, metrics, type Reading } from './metrics.ts'
 
 /** What has readings: a device. */
@@ -24,9 +25,14 @@ export class ExpositionCache {
   readonly #given: () => readonly Source[]
   #sources: readonly Source[] = []
   #texts: readonly SourceText[] = []
-  readonly #pieces = new Map<MetricName, Pieces>()
-  /** The source that `freshen` goes on with. */
+  readonly #families = new Map<MetricName, Family>()
+  /** The source that is looked at next, and how many have been in this round. */
   #next = 0
+  #looked = 0
+  #roundBeganAt = 0
+  /** What changed before this has been taken in. */
+  #takenInAt = Number.NEGATIVE_INFINITY
+  #packed = false
   #timer: NodeJS.Timeout | undefined
   #askedAt = Number.NEGATIVE_INFINITY
 
@@ -36,57 +42,86 @@ export class ExpositionCache {
 
   /**
    * As `exposition` in `exposition.ts`, followed by `tail`: Prometheus text 0.0.4 or OpenMetrics
-   * 1.0, metrics in the order of the table, within each the sources as they are given.
+   * 1.0, metrics in the order of the table, within each the sources as they are given. What came
+   * within the last `mostLateMs` may be left for the next time, where that saves work.
    */
-  render(openMetrics: boolean, tail: string): Rendered {
-    this.#arrange()
-    for (let place = 0; place < this.#sources.length; place++) this.#refresh(place)
+  render(openMetrics: boolean, tail: string, mostLateMs = 0): Rendered {
+    const now = performance.now()
+    const isNew = this.#arrange()
+    const late = isNew || mostLateMs === 0 || now - this.#takenInAt > mostLateMs
+    this.#takeIn(now, late ? Number.POSITIVE_INFINITY : now + sliceMs)
     const pieces = metrics.flatMap((metric) => {
-      const found = this.#piecesOf(metric.name)
+      const found = this.#family(metric.name).pieces(now - mostLateMs)
       return found.length === 0 ? [] : [new Piece(familyHead(metric, openMetrics)), ...found]
     })
     pieces.push(new Piece(tail))
     return {
-      plain: () => Buffer.concat(pieces.map((piece) => piece.plain())),
-      gzip: () => gzipOf(pieces.map((piece) => piece.packed())),
+      plain: () => {
+        this.#packed = false
+        return Buffer.concat(pieces.map((piece) => piece.plain()))
+      },
+      gzip: () => {
+        this.#packed = true
+        return gzipOf(pieces.map((piece) => piece.packed()))
+      },
     }
   }
 
   /**
-   * From now on, for five minutes, takes in what changes as it changes, so that the next scrape
-   * finds little left to do. To be called at each scrape: what nobody asks for is not rendered.
+   * From now on, for five minutes, does what can be done before the next scrape. To be called at
+   * each: what nobody asks for is not rendered.
    */
   keepFresh(): void {
     this.#askedAt = performance.now()
-    this.#timer ??= setInterval(() => {
-      if (performance.now() - this.#askedAt < freshForMs) this.freshen(sliceMs)
-      else this.#rest()
-    }, sliceMs * 4).unref()
+    this.#timer ??= this.#freshenIn(idleMs)
   }
 
-  /** Takes in what has changed, for about so many milliseconds at most. */
-  freshen(milliseconds: number): void {
-    const until = performance.now() + milliseconds
-    for (const _ of this.#sources) {
-      this.#next = (this.#next + 1) % this.#sources.length
-      if (this.#refresh(this.#next) && performance.now() > until) return
+  /**
+   * Does what can be done before the next scrape, for about so many milliseconds; answers whether
+   * that was all.
+   */
+  freshen(milliseconds: number): boolean {
+    const now = performance.now()
+    const until = now + milliseconds
+    const renewal = { staleSince: now - restMs, until, packed: this.#packed }
+    return (
+      this.#takeIn(now, until) && metrics.every(({ name }) => this.#family(name).renew(renewal))
+    )
+  }
+
+  #freshenIn(milliseconds: number): NodeJS.Timeout {
+    const work = () => {
+      const done = this.freshen(sliceMs)
+      const asked = performance.now() - this.#askedAt < freshForMs
+      this.#timer = asked ? this.#freshenIn(done ? idleMs : sliceMs) : undefined
     }
+    return setTimeout(work, milliseconds).unref()
   }
 
-  #rest(): void {
-    clearInterval(this.#timer)
-    this.#timer = undefined
-  }
-
-  /** Sources may have come or gone since the last time. */
-  #arrange(): void {
+  /** Whether sources have come or gone since the last time. */
+  #arrange(): boolean {
     const given = this.#given()
     const same = (source: Source, place: number) => source === this.#sources[place]
-    if (given.length === this.#sources.length && given.every(same)) return
+    if (given.length === this.#sources.length && given.every(same)) return false
     const known = new Map(this.#sources.map((source, place) => [source, this.#texts[place]]))
     this.#sources = [...given]
     this.#texts = given.map((source) => known.get(source) ?? new SourceText())
-    this.#pieces.clear()
+    this.#families.clear()
+    this.#looked = 0
+    return true
+  }
+
+  /** Takes in what has changed; false when the time is over before all sources were looked at. */
+  #takeIn(now: number, until: number): boolean {
+    for (const _ of this.#sources) {
+      if (this.#looked === 0) this.#roundBeganAt = now
+      this.#next = (this.#next + 1) % this.#sources.length
+      const changed = this.#refresh(this.#next)
+      this.#looked = (this.#looked + 1) % this.#sources.length
+      if (this.#looked === 0) this.#takenInAt = this.#roundBeganAt
+      if (changed && performance.now() > until) return false
+    }
+    return true
   }
 
   /** Whether there was something to take in. */
@@ -94,102 +129,42 @@ export class ExpositionCache {
     const [source, text] = [this.#sources[place], this.#texts[place]]
     const readings = source?.readings()
     if (text === undefined || readings === undefined || text.isOf(readings)) return false
-    for (const metric of text.update(readings)) this.#pieces.get(metric)?.drop(place)
+    // It may have changed right after it was looked at last.
+    const since = this.#takenInAt
+    for (const metric of text.update(readings)) this.#families.get(metric)?.changed(place, since)
     return true
   }
 
-  #piecesOf(metric: MetricName): Piece[] {
-    const text = (place: number) => this.#texts[place]?.text(metric) ?? ''
-    const known = this.#pieces.get(metric)
-    if (known?.fit(text)) return known.all
-    const fresh = new Pieces(this.#texts.length, text)
-    this.#pieces.set(metric, fresh)
-    fresh.fit(text)
-    return fresh.all
+  #family(metric: MetricName): Family {
+    const known = this.#families.get(metric)
+    if (known !== undefined && !known.hasGrown) return known
+    const fresh = new Family(metric, this.#texts)
+    this.#families.set(metric, fresh)
+    return fresh
   }
 }
 
 const freshForMs = 300_000
 /** How long the work for the next scrape may keep a request waiting. */
 const sliceMs = 5
-
-/** Large enough to pack well, small enough that a change packs little anew. */
-const pieceLength = 48 * 1024
-
-/** The lines of one metric, of the same number of sources in each piece but the last. */
-class Pieces {
-  readonly #perPiece: number
-  readonly #pieces: (Piece | undefined)[]
-
-  constructor(sources: number, text: (place: number) => string) {
-    let length = 0
-    for (let place = 0; place < sources; place++) length += text(place).length
-    const wanted = Math.floor((pieceLength * sources) / Math.max(1, length))
-    this.#perPiece = Math.max(1, Math.min(wanted, sources))
-    this.#pieces = Array.from({ length: Math.ceil(sources / this.#perPiece) }, () => undefined)
-  }
-
-  get all(): Piece[] {
-    return this.#pieces.filter((piece): piece is Piece => piece !== undefined && !piece.isEmpty)
-  }
-
-  drop(place: number): void {
-    this.#pieces[Math.floor(place / this.#perPiece)] = undefined
-  }
-
-  /** Makes the pieces that are missing; false when they have grown so that others are needed. */
-  fit(text: (place: number) => string): boolean {
-    for (const [index, known] of this.#pieces.entries()) {
-      if (known !== undefined) continue
-      const from = index * this.#perPiece
-      const texts = Array.from({ length: this.#perPiece }, (_, i) => text(from + i))
-      const piece = new Piece(texts.join(''))
-      if (piece.length > 4 * pieceLength && this.#perPiece > 1) return false
-      this.#pieces[index] = piece
-    }
-    return true
-  }
-}
-
-/** Some lines, held in one form alone: once packed, they take a fifteenth. */
-class Piece {
-  /** In characters. */
-  readonly length: number
-  #held: string | Packed
-
-  constructor(text: string) {
-    this.#held = text
-    this.length = text.length
-  }
-
-  get isEmpty(): boolean {
-    return this.length === 0
-  }
-
-  plain(): Buffer {
-    return typeof this.#held === 'string' ? Buffer.from(this.#held) : unpack(this.#held)
-  }
-
-  packed(): Packed {
-    if (typeof this.#held === 'string') this.#held = pack(Buffer.from(this.#held))
-    return this.#held
-  }
-}
+/** From one look for work to the next when there was none. */
+const idleMs = 25
+/** A piece is made again so often at most, since its sources change one after the other. */
+const restMs = 500
 
 /** The series of one metric of one source. */
-interface Family {
+interface Series {
   /** `cray_node_power_watts{...} `, sorted. */
   starts: readonly string[]
   /** Where the value of each stands among the readings. */
   places: readonly number[]
   values: number[]
-  text: string
 }
 
 /** What one source shows. */
-class SourceText {
+class SourceText implements Lines {
   #readings: readonly Reading[] | undefined
-  #families = new Map<MetricName, Family>()
+  #families = new Map<MetricName, Series>()
 
   isOf(readings: readonly Reading[]): boolean {
     return readings === this.#readings
@@ -207,13 +182,14 @@ class SourceText {
   }
 
   text(metric: MetricName): string {
-    return this.#families.get(metric)?.text ?? ''
+    const family = this.#families.get(metric)
+    return family === undefined ? '' : linesOf(family)
   }
 
   #setValues(readings: readonly Reading[]): MetricName[] {
     const changed: MetricName[] = []
     for (const [metric, family] of this.#families) {
-      const { starts, places, values } = family
+      const { places, values } = family
       let same = true
       for (let i = 0; i < places.length; i++) {
         const value = readings[places[i] ?? 0]?.value ?? 0
@@ -222,16 +198,15 @@ class SourceText {
         same = false
       }
       if (same) continue
-      family.text = linesOf(starts, values)
       changed.push(metric)
     }
     return changed
   }
 }
 
-function familiesOf(readings: readonly Reading[]): Map<MetricName, Family> {
+function familiesOf(readings: readonly Reading[]): Map<MetricName, Series> {
   const places = new Map<Reading, number>(readings.map((reading, place) => [reading, place]))
-  const families = new Map<MetricName, Family>()
+  const families = new Map<MetricName, Series>()
   for (const [metric, series] of sortedSeries(readings)) {
     const starts = series.map((reading) => `${seriesText(reading)} `)
     const values = series.map(({ value }) => value)
@@ -239,14 +214,13 @@ function familiesOf(readings: readonly Reading[]): Map<MetricName, Family> {
       starts,
       places: series.map((reading) => places.get(reading) ?? 0),
       values,
-      text: linesOf(starts, values),
     })
   }
   return families
 }
 
 /** Joined, not added up: such a string would be kept in parts, which take more. */
-function linesOf(starts: readonly string[], values: readonly number[]): string {
+function linesOf({ starts, values }: Series): string {
   return starts.map((start, i) => `${start}${numberText(values[i] ?? 0)}\n`).join('')
 }
 

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { readdir } from 'node:fs/promises'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
@@ -217,7 +218,17 @@ export function parseAddress(address: string): { host: string | undefined; port:
 /** Process metrics and `joulebridge_build_info`, the same in every service. */
 export function registerProcessMetrics(registry: Registry): void {
   collectDefaultMetrics({ register: registry })
-  for (const name of misnamed) registry.removeSingleMetric(name)
+  for (const name of [...misnamed, openFiles]) registry.removeSingleMetric(name)
+  new Gauge({
+    name: openFiles,
+    help: 'Number of open file descriptors.',
+    registers: [registry],
+    async collect() {
+      const found = await readdir('/proc/self/fd').catch(() => undefined)
+      // But for the one that it is read with.
+      this.set(found ? found.length - 1 : Number.NaN)
+    },
+  })
   new Gauge({
     name: 'joulebridge_build_info',
     help: 'Always 1; the version of Joulebridge and of Node in its labels.',
@@ -225,6 +236,9 @@ export function registerProcessMetrics(registry: Registry): void {
     registers: [registry],
   }).set({ version: manifest.version, node: process.version }, 1)
 }
+
+/** Of thousands of connections; prom-client's own gauge keeps the process waiting meanwhile. */
+const openFiles = 'process_open_fds'
 
 /** Gauges that are called like counters; what they say stands in the metrics without `_total`. */
 const misnamed = [

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gunzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { ExpositionCache, type Source } from '../../exporter/exposition-cache.ts'
@@ -72,25 +73,28 @@ describe('the text of a scrape', () => {
   })
 
   it('has the same in many pieces as in one, also when they grow', () => {
-    let size = 10
-    const readings = new Map<string, readonly Reading[]>()
-    const source = (device: number): Source => ({
-      readings: () => {
-        const key = `${device} ${size}`
-        const known = readings.get(key) ?? outletsOf(device, size)
-        readings.set(key, known)
-        return known
-      },
-    })
-    const sources = Array.from({ length: 40 }, (_, device) => source(device))
-    const cache = new ExpositionCache(() => sources)
-    for (size of [10, 400, 20]) {
-      const wanted = plainly(
-        sources.map((each) => each.readings()),
-        false,
-      )
-      assert.equal(gunzipSync(cache.render(false, '').gzip()).toString(), wanted)
+    const devices = Array.from({ length: 40 }, (_, device) => new Outlets(device))
+    const cache = new ExpositionCache(() => devices)
+    for (const size of [10, 400, 20]) {
+      for (const device of devices) device.set(size, size)
+      const wanted = plainly(devices.map((device) => device.readings()))
+      assertSameLines(gunzipSync(cache.render(false, '').gzip()).toString(), wanted)
     }
+  })
+
+  it('may be what it was, but not for longer than is said', async () => {
+    const devices = Array.from({ length: 200 }, (_, device) => new Outlets(device))
+    const cache = new ExpositionCache(() => devices)
+    const textOf = (mostLateMs?: number) => cache.render(false, '', mostLateMs).plain().toString()
+    const before = textOf()
+    for (const device of devices) device.set(50, 7)
+    assertSameLines(textOf(60_000), before)
+    const now = plainly(devices.map((device) => device.readings()))
+    await sleep(100)
+    assertSameLines(textOf(100), now)
+    for (const device of devices) device.set(50, 8)
+    while (!cache.freshen(5)) await sleep(1)
+    assertSameLines(textOf(), plainly(devices.map((device) => device.readings())))
   })
 })
 
@@ -106,16 +110,40 @@ describe('pieces packed by themselves', () => {
   })
 })
 
-function outletsOf(device: number, number: number): Reading[] {
-  return Array.from({ length: number }, (_, outlet) => ({
-    metric: 'cray_node_power_watts',
-    labels: { xname: `x${3000 + device}m0p0v${outlet}`, bmc: `x${3000 + device}m0` },
-    value: device + outlet / 8,
-  }))
+/** A device with so many readings of one metric, that change when it is told. */
+class Outlets implements Source {
+  readonly #device: number
+  #readings: readonly Reading[] = []
+
+  constructor(device: number) {
+    this.#device = device
+    this.set(10, device)
+  }
+
+  set(size: number, value: number): void {
+    const bmc = `x${3000 + this.#device}m0`
+    this.#readings = Array.from({ length: size }, (_, outlet) => ({
+      metric: 'cray_node_power_watts',
+      labels: { xname: `${bmc}p0v${outlet}`, bmc },
+      value: value + outlet / 8,
+    }))
+  }
+
+  readings(): readonly Reading[] {
+    return this.#readings
+  }
+}
+
+/** Without the thousands of lines that a plain comparison would print. */
+function assertSameLines(text: string, wanted: string): void {
+  const [lines, wantedLines] = [text.split('\n'), wanted.split('\n')]
+  const first = wantedLines.findIndex((line, i) => line !== lines[i])
+  if (first >= 0) assert.equal(lines[first], wantedLines[first], `line ${first + 1}`)
+  assert.equal(lines.length, wantedLines.length, 'lines')
 }
 
 /** Every line written anew, with nothing kept: what the cache must equal. */
-function plainly(devices: readonly (readonly Reading[])[], openMetrics: boolean): string {
+function plainly(devices: readonly (readonly Reading[])[], openMetrics = false): string {
   const collator = new Intl.Collator('en', { numeric: true })
   let text = ''
   for (const { name, type, help, labels } of metrics) {
