@@ -127,7 +127,7 @@ const readingMetrics = [
   stateset(
     'cray_leak_detector_state',
     'State of a leak detector; Redfish Chassis/*/ThermalSubsystem/LeakDetection/LeakDetectors/* ' +
-      'DetectorState.',
+      'and ThermalEquipment/*/*/LeakDetection/LeakDetectors/* DetectorState.',
     [...common, 'chassis', 'detector', 'state'],
   ),
   stateset(
@@ -138,22 +138,22 @@ const readingMetrics = [
   gauge(
     'cray_power_limit_watts',
     'Power limit in force, 0: none; Redfish Chassis/*/Controls/* SetPoint, ' +
-      'Power PowerControl[].PowerLimit.LimitInWatts or EnvironmentMetrics ' +
-      'PowerLimitWatts.SetPoint, W.',
+      'Power PowerControl[].PowerLimit.LimitInWatts, EnvironmentMetrics PowerLimitWatts.SetPoint ' +
+      'or Power/AccPowerService/PowerLimit ActualPowerLimits[], W.',
     powerLimit,
   ),
   gauge(
     'cray_power_limit_min_watts',
     'Lowest power limit that can be set; Redfish Chassis/*/Controls/* SettingRangeMin, ' +
-      'Power PowerControl[].Oem.Vendor.PowerLimit.Min or EnvironmentMetrics ' +
-      'PowerLimitWatts.AllowableMin, W.',
+      'Power PowerControl[].Oem.Vendor.PowerLimit.Min, EnvironmentMetrics ' +
+      'PowerLimitWatts.AllowableMin or Power/AccPowerService/PowerLimit PowerLimitRanges[], W.',
     powerLimit,
   ),
   gauge(
     'cray_power_limit_max_watts',
     'Highest power limit that can be set; Redfish Chassis/*/Controls/* SettingRangeMax, ' +
-      'Power PowerControl[].Oem.Vendor.PowerLimit.Max or EnvironmentMetrics ' +
-      'PowerLimitWatts.AllowableMax, W.',
+      'Power PowerControl[].Oem.Vendor.PowerLimit.Max, EnvironmentMetrics ' +
+      'PowerLimitWatts.AllowableMax or Power/AccPowerService/PowerLimit PowerLimitRanges[], W.',
     powerLimit,
   ),
   stateset('cray_power_state', 'Power state; Redfish Systems/* and Chassis/* PowerState.', [
@@ -164,14 +164,16 @@ const readingMetrics = [
   gauge(
     'cray_server_power_watts',
     'Power of a server; Redfish Chassis/*/Power PowerControl[].PowerConsumedWatts, else ' +
-      'Chassis/*/EnvironmentMetrics PowerWatts, W.',
-    [...common, 'chassis', 'control'],
+      'Chassis/*/EnvironmentMetrics PowerWatts, or of a cooling unit or power shelf (chassis is ' +
+      'CDUs/1), W. Where a server has several (its processors, its memory), name tells them ' +
+      'apart: do not add.',
+    [...common, 'chassis', 'control', 'name'],
   ),
   gauge(
     'cray_server_power_window_watts',
     'Mean, least and most power of a server over its last minutes; ' +
       'Redfish Chassis/*/Power PowerControl[].PowerMetrics, W.',
-    [...common, 'chassis', 'control', 'stat', 'minutes'],
+    [...common, 'chassis', 'control', 'name', 'stat', 'minutes'],
   ),
   gauge(
     'cray_server_enclosure_power_watts',
@@ -277,7 +279,7 @@ const readingMetrics = [
   ),
   gauge(
     'cray_fan_speed_rpm',
-    'Speed of a fan in turns a minute; Redfish Chassis/*/Thermal Fans[].Reading, ' +
+    'Speed of a fan or pump in turns a minute; Redfish Chassis/*/Thermal Fans[].Reading, ' +
       'ThermalSubsystem/Fans/* SpeedPercent.SpeedRPM or Sensors/*, RPM.',
     fan,
   ),

@@ -39,6 +39,16 @@ export const pduMetrics = [
     common,
   ),
   gauge(
+    'cray_pdu_apparent_power_voltamperes',
+    'Apparent power of a PDU; Redfish RackPDUs/*/Metrics PowerWatts.ApparentVA, VA.',
+    common,
+  ),
+  gauge(
+    'cray_pdu_power_factor_ratio',
+    'Power factor of a PDU; Redfish RackPDUs/*/Metrics PowerWatts.PowerFactor.',
+    common,
+  ),
+  gauge(
     'cray_pdu_temperature_celsius',
     'Temperature at a probe; JAWS monitor/sensors/temp temperature_celsius, Redfish ' +
       'RackPDUs/*/Sensors/* and Metrics, Cel.',

@@ -58,8 +58,9 @@ export const pollMetrics = [
   ),
   gauge(
     'cray_device_login_refused',
-    'Whether the device refused the password that it got last (HTTP 401). After two refusals in ' +
-      'a row it gets the same one again only after 5 minutes, then after up to 30.',
+    'Whether the password of the device was refused (HTTP 401): by it, after two refusals in a ' +
+      'row it gets the same again only after 5 minutes, then after up to 30; or by two others ' +
+      'with the same login, and then one of all gets it again each 30 minutes.',
     device,
   ),
   gauge(

@@ -9,6 +9,7 @@ import {
 } from '../redfish/collection.ts'
 import { linkAt, listAt } from '../redfish/parse.ts'
 import type { Collector, Plan } from './collector.ts'
+import { newerReadings } from './cray-newer.ts'
 import { isOddlyNamed, nodeNames } from './cray-nodes.ts'
 import { oldReadings } from './cray-old.ts'
 import { type CrayPlace, crayPlace } from './cray-place.ts'
@@ -16,12 +17,13 @@ import { isFastSensor, sensorReadings } from './cray-sensors.ts'
 import { alarmReadings, controlReadings, triggeredReadings } from './cray-state.ts'
 import { partReadings } from './health.ts'
 import { powerStateReadings } from './power-state.ts'
+import { planModules } from './standard-plan.ts'
 
 /**
  * The controllers of Cray EX hardware, one firmware family: chassis (CMM), node (nC of any blade)
  * and switch (sC). All their values are sensors, one GET each. The old `Power` and `Thermal` of
  * a chassis that has sensors are left alone, but for limits and the names of rectifiers: they fill
- * in thresholds for sensors that were never read.
+ * in thresholds for sensors that were never read. Of the newer schemas it shows what no sensor has.
  */
 export const crayController: Collector = {
   kind: 'cray-controller',
@@ -39,6 +41,7 @@ async function plan(ask: Get): Promise<Plan> {
   const sensors: string[] = []
   const fast: string[] = []
   const slow: string[] = []
+  const wanted = { fast, slow }
   const once: string[] = []
   const components: string[] = []
   for (const path of await collection('/redfish/v1/Chassis', get)) {
@@ -46,8 +49,8 @@ async function plan(ask: Get): Promise<Plan> {
     const { members, pages } = await listingIfAny(linkAt(chassis, 'Sensors'), get)
     once.push(...pages)
     sensors.push(...members)
-    const controls = await collectionIfAny(linkAt(chassis, 'Controls'), get)
-    slow.push(...controls)
+    await planModules(chassis, get, wanted)
+    const controls = slow.filter((each) => each.startsWith(`${path}/Controls/`))
     slow.push(...(await collectionIfAny(linkAt(chassis, 'Oem', 'Alarms'), get)))
     if (chassis !== undefined) components.push(path)
     const old = await oldPaths(chassis, { members, controls }, get)
@@ -102,6 +105,7 @@ function readings(
   const found = [
     ...sensorReadings(device.xname, resources, names),
     ...oldReadings(device.xname, resources, names),
+    ...newerReadings(device.xname, resources, names),
   ]
   for (const [path, body] of resources) {
     const [, component, part = ''] = componentPath.exec(path) ?? []

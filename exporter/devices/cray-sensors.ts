@@ -5,6 +5,7 @@ import { parseSensor, type Sensor } from '../redfish/sensor.ts'
 import { unitOf } from '../redfish/units.ts'
 import { anySensorReadings } from './any-sensor.ts'
 import { type CrayPlace, crayPlace } from './cray-place.ts'
+import { keptOf, withKept } from './kept-readings.ts'
 import { newWithout, withoutReadings } from './without-reading.ts'
 
 /** The sensors among a controller's resources, as readings; `names`: see `nodeNames`. */
@@ -16,20 +17,82 @@ export function sensorReadings(
   const without = newWithout()
   const found: Reading[] = []
   const own: Placed[] = []
+  const made = madeOf(resources)
   for (const [path, body] of resources) {
-    const chassis = sensorPath.exec(path)?.groups?.['chassis']
-    if (chassis === undefined) continue
-    const where = { bmc, chassis, part: names.get(`Chassis/${chassis}`) ?? chassis }
-    const sensor = parseSensor(withType(body), path)
-    if (sensor.without !== undefined) without[sensor.without]++
-    if (sensor.reading === undefined) continue
-    const reading = ownReading(where, sensor)
-    if (reading === undefined) found.push(...anyReading(where, sensor))
-    else own.push({ path, where, sensor, reading })
+    const before = made.get(path)
+    const one =
+      before !== undefined && before.body === body && isAt(before.where, bmc, names)
+        ? before
+        : madeAnew(bmc, path, { body, names, before })
+    if (one === undefined) continue
+    made.set(path, one)
+    if (one.without !== undefined) without[one.without]++
+    found.push(...one.any)
+    if (one.own !== undefined) own.push(one.own)
   }
-  found.push(...ownReadings(own))
+  found.push(...ownReadings(own, resources))
   const counts = withoutReadings({ xname: bmc, bmc, source: 'redfish' }, without)
   return [...found, ...counts, ...chassisPower(bmc, own, resources)]
+}
+
+/** What was made of an answer, to be made anew when there is another. */
+interface Made {
+  body: unknown
+  where: Where
+  without: Sensor['without']
+  /** One of the two has its reading, if it has one. */
+  own: Placed | undefined
+  any: readonly Reading[]
+}
+
+/** By the map that a device's answers stand in: few of its 100 sensors are new at a poll. */
+const madeBefore = new WeakMap<ReadonlyMap<string, unknown>, Map<string, Made>>()
+
+function madeOf(resources: ReadonlyMap<string, unknown>): Map<string, Made> {
+  const known = madeBefore.get(resources) ?? new Map<string, Made>()
+  madeBefore.set(resources, known)
+  for (const path of known.keys()) if (!resources.has(path)) known.delete(path)
+  return known
+}
+
+function madeAnew(
+  bmc: string,
+  path: string,
+  {
+    body,
+    names,
+    before,
+  }: { body: unknown; names: ReadonlyMap<string, string>; before: Made | undefined },
+): Made | undefined {
+  const chassis = sensorPath.exec(path)?.groups?.['chassis']
+  if (chassis === undefined) return undefined
+  const where = whereOf(bmc, { chassis }, names)
+  const sensor = parsed(body, path)
+  const made = { body, where, without: sensor.without, own: undefined, any: [] }
+  if (sensor.reading === undefined) return made
+  const found = ownReading(where, sensor)
+  if (found === undefined) {
+    return { ...made, any: withKept(before?.any ?? [], anyReading(where, sensor)) }
+  }
+  const reading = before?.own === undefined ? found : keptOf(before.own.reading, found)
+  const time = timeReading(where, sensor, reading.metric)
+  return { ...made, own: { path, where, reading, time: withKept(before?.own?.time ?? [], time) } }
+}
+
+function whereOf(
+  bmc: string,
+  { chassis }: Pick<Where, 'chassis'>,
+  names: ReadonlyMap<string, string>,
+): Where {
+  return { bmc, chassis, part: names.get(`Chassis/${chassis}`) ?? chassis }
+}
+
+function isAt(before: Where, bmc: string, names: ReadonlyMap<string, string>): boolean {
+  return before.bmc === bmc && before.part === whereOf(bmc, before, names).part
+}
+
+function parsed(body: unknown, path: string): Sensor {
+  return parseSensor(withType(body), path)
 }
 
 interface Where {
@@ -42,19 +105,20 @@ interface Where {
 interface Placed {
   path: string
   where: Where
-  sensor: Sensor
   reading: Reading
+  /** When it was taken, where that is shown. */
+  time: readonly Reading[]
 }
 
 /** Of two sensors that would be one series the first by path is it, the other is any sensor. */
-function ownReadings(own: readonly Placed[]): Reading[] {
+function ownReadings(own: readonly Placed[], resources: ReadonlyMap<string, unknown>): Reading[] {
   const taken = new Set<string>()
   const sorted = [...own].sort((a, b) => (a.path < b.path ? -1 : 1))
-  return sorted.flatMap(({ where, sensor, reading }) => {
+  return sorted.flatMap(({ path, where, reading, time }) => {
     const key = JSON.stringify([reading.metric, reading.labels])
-    if (taken.has(key)) return anyReading(where, sensor)
+    if (taken.has(key)) return anyReading(where, parsed(resources.get(path), path))
     taken.add(key)
-    return [reading, ...timeReading(where, sensor, reading.metric)]
+    return [reading, ...time]
   })
 }
 

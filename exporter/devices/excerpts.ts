@@ -1,7 +1,13 @@
 import type { MetricName, Reading } from '../metrics.ts'
-import { type Excerpt, excerptAt } from '../redfish/excerpt.ts'
-import { fieldAt, linkAt, listAt, textAt } from '../redfish/parse.ts'
-import { inBaseUnits, isImplausible, type Quantity, type Unit } from '../redfish/units.ts'
+import { type Excerpt, excerptAt, sourceOf } from '../redfish/excerpt.ts'
+import { fieldAt, listAt, textAt } from '../redfish/parse.ts'
+import {
+  inBaseUnits,
+  isImplausible,
+  type Quantity,
+  readingAt,
+  type Unit,
+} from '../redfish/units.ts'
 import { metricOf } from './any-sensor.ts'
 import type { Without } from './without-reading.ts'
 
@@ -18,10 +24,17 @@ export interface Rule {
 /** Which sensors some resource has shown a copy of: a value that stands twice is shown once. */
 export class ShownSensors {
   readonly #shown = new Set<string>()
+  readonly #themselves: ReadonlySet<string>
+
+  /** `themselves`: paths of sensors of which no copy is shown. */
+  constructor(themselves: ReadonlySet<string> = new Set()) {
+    this.#themselves = themselves
+  }
 
   /** Whether the excerpt is the first of its sensor and quantity. */
   isFirst(source: string | undefined, quantity: Quantity): boolean {
     if (source === undefined) return true
+    if (this.#themselves.has(source)) return false
     const key = `${broad(quantity)} ${source}`
     const isFirst = !this.#shown.has(key)
     this.#shown.add(key)
@@ -125,7 +138,8 @@ const propertyUnits: readonly [RegExp, Unit][] = [
 ]
 
 /** What the hardware could, may or shall do, not what it does. */
-const isBound = /Limit|Rated|Nominal|Capacity|Allowable|Max|Min|Alloc|Request|Available|TDP|Thres/
+const isBound =
+  /Limit|Control|Rated|Nominal|Capacity|Allowable|Max|Min|Alloc|Request|Available|TDP|Thres/
 
 /** What a metric measures stands in its name. */
 function quantityOf(metric: MetricName): Quantity {
@@ -150,8 +164,20 @@ interface One {
   metric: MetricName
 }
 
+/** An excerpt, and the turns a minute that one of a fan or pump may tell beside its share. */
+function excerptReading(labels: Labels, context: Context, one: One): Reading[] {
+  return [...valueReading(labels, context, one), ...turnReading(labels, context, one.excerpt)]
+}
+
+function turnReading(labels: Labels, { shown }: Context, excerpt: unknown): Reading[] {
+  const value = readingAt(excerpt, 'SpeedRPM')
+  if (value === undefined || textAt(excerpt, 'Status', 'State') === 'Absent') return []
+  if (!shown.isFirst(sourceOf(excerpt), 'rotation')) return []
+  return [{ metric: 'cray_fan_speed_rpm', labels, value }]
+}
+
 /** One that is there and has no value counts as a sensor without one, unless that is asked too. */
-function excerptReading(labels: Labels, context: Context, { excerpt, unit, metric }: One) {
+function valueReading(labels: Labels, context: Context, { excerpt, unit, metric }: One): Reading[] {
   const found: Excerpt | undefined = excerptAt(excerpt)
   const value = found && inBaseUnits(found.value, unit.factor)
   if (found === undefined || value === undefined || isImplausible(unit.quantity, value)) {
@@ -169,7 +195,7 @@ export function countWithout(
   value?: number,
 ): void {
   if (typeof excerpt !== 'object') return
-  const source = linkAt({ '@odata.id': fieldAt(excerpt, 'DataSourceUri') })
+  const source = sourceOf(excerpt)
   if (source !== undefined && sensors.has(source)) return
   if (value !== undefined) without.implausible++
   else if (textAt(excerpt, 'Status', 'State') === 'Absent') without.absent++

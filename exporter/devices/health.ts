@@ -53,12 +53,12 @@ const isPart = new RegExp(
   [
     '^(Chassis|Systems|Managers)/[^/]+$',
     '^Chassis/[^/]+/Baseboard$',
-    '^Chassis/.+/(PowerSupplies|Fans|LeakDetectors)/[^/]+$',
-    '^PowerEquipment/RackPDUs/[^/]+$',
+    '^(Chassis|(Power|Thermal)Equipment)/.+/(PowerSupplies|Fans|LeakDetectors|Pumps)/[^/]+$',
+    '^(Power|Thermal)Equipment/[^/]+/[^/]+$',
     '^PowerEquipment/RackPDUs/[^/]+/(Outlets|Branches|Feeders|Subfeeds|Mains|Sensors)/[^/]+$',
   ].join('|'),
 )
-const withinParts = /\/(?:PowerSupplies|Fans|LeakDetectors)\//
+const withinParts = /\/(?:PowerSupplies|Fans|LeakDetectors|Pumps)\//
 
 /** Members of the older resources, which have no path of their own. */
 const oldLists: readonly [end: string, list: string][] = [

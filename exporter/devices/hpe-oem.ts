@@ -1,5 +1,5 @@
 import type { Reading } from '../metrics.ts'
-import { listAt, textAt } from '../redfish/parse.ts'
+import { fieldAt, listAt, numberAt, textAt } from '../redfish/parse.ts'
 import { readingAt } from '../redfish/units.ts'
 import { serverLabels } from './server-place.ts'
 import type { Without } from './without-reading.ts'
@@ -8,11 +8,12 @@ type Resources = ReadonlyMap<string, unknown>
 
 /**
  * What HPE adds to the standard: the meter of an iLO, which knows the shares of processors and
- * memory, and the power of the enclosure that an Apollo 6500 stands in.
+ * memory, and of an Apollo 6500 the power of its enclosure and the limits of its zones.
  */
 export function hpeReadings(bmc: string, resources: Resources, without: Without): Reading[] {
   return [...resources].flatMap(([path, body]) => {
     if (path.endsWith('/FastPowerMeter')) return meterReadings(bmc, body, without)
+    if (fieldAt(body, 'PowerLimitRanges') !== undefined) return zoneReadings(bmc, body)
     return /^\/redfish\/v1\/Chassis\/[^/]+$/.test(path) ? enclosureReadings(bmc, body) : []
   })
 }
@@ -42,6 +43,25 @@ const shares = { cpu: 'CpuWatts', memory: 'DimmWatts', accel: 'GpuWatts' }
 function byTime(a: unknown, b: unknown): number {
   return (textAt(a, 'Time') ?? '') < (textAt(b, 'Time') ?? '') ? -1 : 1
 }
+
+/** `HpeServerAccPowerLimit`, which takes the place of a limit in `PowerControl`. */
+function zoneReadings(bmc: string, body: unknown): Reading[] {
+  return zoneLimits.flatMap(([metric, list, field]) =>
+    listAt(body, list).flatMap((zone): Reading[] => {
+      const control = `Zone${numberAt(zone, 'ZoneNumber') ?? 0}`
+      const value = readingAt(zone, field)
+      return value === undefined
+        ? []
+        : [{ metric, labels: { ...serverLabels(bmc), control }, value }]
+    }),
+  )
+}
+
+const zoneLimits = [
+  ['cray_power_limit_watts', 'ActualPowerLimits', 'PowerLimitInWatts'],
+  ['cray_power_limit_min_watts', 'PowerLimitRanges', 'MinimumPowerLimit'],
+  ['cray_power_limit_max_watts', 'PowerLimitRanges', 'MaximumPowerLimit'],
+] as const
 
 function enclosureReadings(bmc: string, body: unknown): Reading[] {
   return Object.entries(enclosureParts).flatMap(([part, field]): Reading[] => {

@@ -17,6 +17,7 @@ import { rackPdu, rackPdus } from './rack-pdu.ts'
 import { rts } from './rts.ts'
 import { safeReadings } from './safe-readings.ts'
 import { standard } from './standard.ts'
+import { equipment } from './standard-plan.ts'
 
 export type { Get } from '../redfish/collection.ts'
 export type { Collector, Plan } from './collector.ts'
@@ -70,7 +71,9 @@ async function kindOf(xname: string, get: Get): Promise<DeviceKind> {
   for (const member of looked) if (await isCray(member, get)) return 'cray-controller'
   if ((await collectionIfAny(rackPdus, get)).length > 0) return await kindOfPdu(get)
   if (chassis.length > 0) return await kindOfService(get)
-  const message = 'expected a chassis or a rack PDU, got none'
+  const root = await ifAny(get('/redfish/v1'))
+  if (equipment.some((name) => linkAt(root, name) !== undefined)) return 'redfish'
+  const message = 'expected a chassis, a rack PDU or other equipment, got none'
   throw new RedfishError('unsupported', { xname, path }, message)
 }
 

@@ -154,13 +154,15 @@ const fields: readonly Field[] = [
   },
 ]
 
+const fieldNames = fields.flatMap(({ names, lines }) => [...names, ...lines])
+
 function circuitReadings(part: Part, context: PartContext): Reading[] {
   const { labels, body } = context
   const found = fields.flatMap((field) => fieldReadings(part, field, context))
   const { line: _, ...place } = labels
   const others = otherExcerpts(place, context, {
     prefix: labels[part] ?? part,
-    ruledOut: fields.flatMap(({ names, lines }) => [...names, ...lines]),
+    ruledOut: fieldNames,
   })
   return [...found, ...others, ...(part === 'outlet' ? outletState(labels, body) : [])]
 }
@@ -219,15 +221,26 @@ function lineOf(part: Part, labels: Labels, line: string): Pick<Target, 'metric'
 }
 
 function excerptReadings({ metric, labels, suffix, found, raw }: Target): Reading[] {
-  const reading = (name: MetricName, value: number | undefined): Reading[] =>
-    value === undefined ? [] : [{ metric: name, labels, value }]
-  const own = reading(`cray_pdu_${metric}_${suffix}` as const, found?.value)
-  if (suffix !== 'power_watts') return own
-  return [
-    ...own,
-    ...reading(`cray_pdu_${metric}_apparent_power_voltamperes`, readingAt(raw, 'ApparentVA')),
-    ...reading(`cray_pdu_${metric}_power_factor_ratio`, readingAt(raw, 'PowerFactor')),
+  const name = `cray_pdu_${metric}_${suffix}` as const
+  const own = found === undefined ? [] : [{ metric: name, labels, value: found.value }]
+  return suffix === 'power_watts'
+    ? [...own, ...kindReadings(`cray_pdu_${metric}`, labels, raw)]
+    : own
+}
+
+/** What a power tells of its kind. */
+function kindReadings(
+  prefix: `cray_pdu_${Target['metric']}` | 'cray_pdu',
+  labels: Labels,
+  power: unknown,
+): Reading[] {
+  const found: [MetricName, number | undefined][] = [
+    [`${prefix}_apparent_power_voltamperes`, readingAt(power, 'ApparentVA')],
+    [`${prefix}_power_factor_ratio`, readingAt(power, 'PowerFactor')],
   ]
+  return found.flatMap(([metric, value]) =>
+    value === undefined ? [] : [{ metric, labels, value }],
+  )
 }
 
 function outletState(labels: Labels, body: unknown): Reading[] {
@@ -241,6 +254,7 @@ function totalReadings(labels: Labels, context: Context): Reading[] {
   const ruledOut = totals.map(({ at }) => at)
   return [
     ...ruled(labels, context, totals),
+    ...kindReadings('cray_pdu', labels, fieldAt(context.body, 'PowerWatts')),
     ...otherExcerpts(labels, context, { prefix: 'Metrics', ruledOut }),
   ]
 }

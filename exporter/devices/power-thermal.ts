@@ -21,7 +21,8 @@ export interface PowerThermal {
 export interface Known {
   names: SensorNames
   sources: SameSource
-  fans: boolean
+  /** How many newer fans tell of each speed. */
+  fans: Record<FanMetric, number>
   /** The newer readings of supplies, and of limits. */
   readings: readonly Reading[]
   /** `Id`, `Name` and serial number of each newer supply, in order. */
@@ -46,10 +47,13 @@ export function powerThermalReadings(old: PowerThermal): Reading[] {
     const lone = listAt(list).filter((member) => !isKnown(member))
     return namedReadings(lone, quantity, old.without, reading)
   }
+  const controls = listAt(power, 'PowerControl')
   return [
-    ...withIds(listAt(power, 'PowerControl')).flatMap(([control, member]) =>
-      controlReadings({ ...labels, control }, member, known),
-    ),
+    ...withIds(controls).flatMap(([control, member]) => {
+      const name = controls.length > 1 ? givenName(member) : undefined
+      const of = name === undefined ? { control } : { control, name }
+      return controlReadings(labels, of, member, known)
+    }),
     ...supplyReadings(old),
     ...named(fieldAt(power, 'Voltages'), 'voltage', (member) => ({
       metric: 'cray_server_voltage_volts',
@@ -61,14 +65,20 @@ export function powerThermalReadings(old: PowerThermal): Reading[] {
       labels: withContext(labels, member),
       value: readingAt(member, 'ReadingCelsius') ?? readingAt(member, 'CurrentReading'),
     })),
-    ...named(known?.fans ? [] : fieldAt(thermal, 'Fans'), 'fan', (fan) => fanReading(labels, fan)),
+    ...named(ownFans(listAt(thermal, 'Fans'), known), 'fan', (fan) => fanReading(labels, fan)),
   ]
 }
 
+interface Control {
+  control: string
+  /** Where there are several. */
+  name?: string
+}
+
 /** Live power and its limits, and the mean, least and most of a window. */
-function controlReadings(own: Labels, member: unknown, known?: Known): Reading[] {
+function controlReadings(labels: Labels, of: Control, member: unknown, known?: Known): Reading[] {
   if (isAbsent(member)) return []
-  const { control: _, ...labels } = own
+  const own = { ...labels, ...of }
   const vendor = fieldAt(member, 'Oem', 'Vendor')
   const minutes = numberAt(member, 'PowerMetrics', 'IntervalInMin')
   const window = minutes === undefined ? own : { ...own, minutes: String(minutes) }
@@ -76,7 +86,7 @@ function controlReadings(own: Labels, member: unknown, known?: Known): Reading[]
   const limit = (metric: MetricName, value: number | undefined) =>
     known?.readings.some((newer) => newer.metric === metric && newer.value === value)
       ? []
-      : shown(metric, own, value)
+      : shown(metric, { ...labels, control: of.control }, value)
   return [
     ...shown('cray_server_power_watts', own, readingAt(member, 'PowerConsumedWatts')),
     ...limit('cray_power_limit_watts', readingAt(member, 'PowerLimit', 'LimitInWatts')),
@@ -176,15 +186,31 @@ function isPlausibleLine(volts: number): boolean {
 
 type Wanted = Omit<Reading, 'value'> & { value: number | undefined }
 
+type FanMetric = 'cray_fan_speed_ratio' | 'cray_fan_speed_rpm'
+
+/** Where as many newer fans tell of the same speed, they are the same fans under other names. */
+function ownFans(fans: readonly unknown[], known?: Known): readonly unknown[] {
+  if (known === undefined) return fans
+  const counts = { cray_fan_speed_ratio: 0, cray_fan_speed_rpm: 0 }
+  for (const fan of fans) if (!isAbsent(fan)) counts[fanMetric(fan)]++
+  return fans.filter((fan) => {
+    const metric = fanMetric(fan)
+    return known.fans[metric] === 0 || known.fans[metric] !== counts[metric]
+  })
+}
+
 /** Percent on iLO, turns a minute elsewhere, which is also the schema's older default. */
+function fanMetric(fan: unknown): FanMetric {
+  const units = textAt(fan, 'ReadingUnits') ?? textAt(fan, 'Units') ?? ''
+  return /^(percent|%)$/i.test(units) ? 'cray_fan_speed_ratio' : 'cray_fan_speed_rpm'
+}
+
 function fanReading(labels: Labels, fan: unknown): Wanted {
+  const metric = fanMetric(fan)
   const value =
     readingAt(fan, 'Reading') ?? readingAt(fan, 'ReadingRPM') ?? readingAt(fan, 'CurrentReading')
-  const units = textAt(fan, 'ReadingUnits') ?? textAt(fan, 'Units')
-  if (units === undefined || !/^(percent|%)$/i.test(units)) {
-    return { metric: 'cray_fan_speed_rpm', labels, value }
-  }
-  return { metric: 'cray_fan_speed_ratio', labels, value: value && value / 100 }
+  const isShare = metric === 'cray_fan_speed_ratio'
+  return { metric, labels, value: isShare && value !== undefined ? value / 100 : value }
 }
 
 /** Members are told by their names; those that share one, by their ids as well. */

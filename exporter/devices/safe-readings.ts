@@ -21,11 +21,18 @@ export function safeReadings(xname: string, readings: readonly Reading[]): Readi
 
 function withSafeLabels(reading: Reading): Reading {
   const { labels } = reading
-  if (Object.values(labels).every((value) => value.length <= longestLabel && isPlain(value))) {
-    return reading
-  }
+  if (hasSafeLabels(labels)) return reading
   const safe = Object.entries(labels).map(([name, value]) => [name, safeText(value)])
   return { ...reading, labels: Object.fromEntries(safe) }
+}
+
+/** Without a list of the values: it is asked of each reading at each poll. */
+function hasSafeLabels(labels: Reading['labels']): boolean {
+  for (const name in labels) {
+    const value = labels[name] ?? ''
+    if (value.length > longestLabel || !isPlain(value)) return false
+  }
+  return true
 }
 
 function isPlain(text: string): boolean {

@@ -13,9 +13,14 @@ const lists = /^(.+\/(?:Sensors|Controls|PowerSupplies|Fans|LeakDetectors))\/[^/
 export async function expandOf({ fast, slow }: Plan, get: Get): Promise<Expand | undefined> {
   const found = new Set([...fast, ...slow].flatMap((path) => lists.exec(path)?.[1] ?? []))
   if (found.size === 0) return undefined
-  const root = await ifAny(get('/redfish/v1'))
+  const query = expandQuery(await ifAny(get('/redfish/v1')))
+  return query === undefined ? undefined : { query, lists: [...found] }
+}
+
+/** What asks a list for its members too, by the service's root. */
+export function expandQuery(root: unknown): string | undefined {
   const can = (name: string) =>
     fieldAt(root, 'ProtocolFeaturesSupported', 'ExpandQuery', name) === true
   if (!can('NoLinks')) return undefined
-  return { query: can('Levels') ? '$expand=.($levels=1)' : '$expand=.', lists: [...found] }
+  return can('Levels') ? '$expand=.($levels=1)' : '$expand=.'
 }

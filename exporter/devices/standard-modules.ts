@@ -1,5 +1,5 @@
 import { type MetricName, type Reading, stateReadings } from '../metrics.ts'
-import { excerptAt } from '../redfish/excerpt.ts'
+import { excerptAt, sourceOf } from '../redfish/excerpt.ts'
 import { fieldAt, linkAt, listAt, textAt } from '../redfish/parse.ts'
 import { readingAt } from '../redfish/units.ts'
 import { type Context, listed, otherExcerpts, type Rule, ruled } from './excerpts.ts'
@@ -29,7 +29,7 @@ export function moduleReadings(
     const detector = of(detectorPath)
     if (detector !== undefined) return leakReadings({ ...labels, detector }, body)
     if (path.endsWith('/LeakDetection')) return groupReadings(labels, body, detectors)
-    if (inside === 'EnvironmentMetrics') return environmentReadings(labels, within)
+    if (/^(Environment)?Metrics$/.test(inside)) return environmentReadings(labels, inside, within)
     return isOtherModule.test(inside) ? otherExcerpts(labels, within, { prefix: inside }) : []
   })
 }
@@ -37,8 +37,10 @@ export function moduleReadings(
 const detectorPath = /\/LeakDetectors\/([^/]+)$/
 
 /** Resources whose excerpts have no metric of their own. */
-const isOtherModule =
-  /\/(EnvironmentMetrics|Metrics)$|\/(CoolantConnectors|Pumps|Heaters|PowerSupplies)\/[^/]+$/
+const isOtherModule = new RegExp(
+  '/(EnvironmentMetrics|Metrics)$|(^|/)((Primary|Secondary)?CoolantConnectors|Pumps|Heaters|' +
+    'PowerSupplies|Mains|Branches|Feeders|Subfeeds|Outlets|OutletGroups)/[^/]+$',
+)
 
 /** Energy is told once, by the finer of two units. */
 export function energyRules(body: unknown, metric: MetricName): Rule[] {
@@ -47,30 +49,29 @@ export function energyRules(body: unknown, metric: MetricName): Rule[] {
   return [{ at: 'EnergykWh', metric, factor: 3.6e6 }]
 }
 
-function environmentReadings(labels: Labels, context: Context): Reading[] {
+function environmentReadings(labels: Labels, control: string, context: Context): Reading[] {
   const { body } = context
   const readings = [
-    ...ruled(labels, context, environmentRules),
+    ...ruled(labels, context, environmentRules(control)),
     ...ruled(labels, context, energyRules(body, 'cray_server_energy_joules_total')),
     ...listed(labels, context, { at: 'FanSpeedsPercent', ...fanRatio }),
-    ...otherExcerpts(labels, context, { prefix: 'EnvironmentMetrics', ruledOut: ruledOut }),
+    ...otherExcerpts(labels, context, { prefix: control, ruledOut }),
   ]
-  const limits = { ...labels, control: 'EnvironmentMetrics' }
-  return [...readings, ...limitReadings(limits, fieldAt(body, 'PowerLimitWatts'))]
+  return [...readings, ...copiedLimits({ ...labels, control }, context)]
 }
 
 const fanRatio = { metric: 'cray_fan_speed_ratio', factor: 0.01 } as const
 const temperature = 'cray_server_temperature_celsius'
 
-const environmentRules: readonly Rule[] = [
-  { at: 'PowerWatts', metric: 'cray_server_power_watts', own: { control: 'EnvironmentMetrics' } },
-  { at: 'TemperatureCelsius', metric: temperature, own: { name: 'EnvironmentMetrics' } },
+const environmentRules = (control: string): readonly Rule[] => [
+  { at: 'PowerWatts', metric: 'cray_server_power_watts', own: { control } },
+  { at: 'TemperatureCelsius', metric: temperature, own: { name: control } },
   { at: 'DewPointCelsius', metric: temperature, own: { name: 'DewPoint' } },
   { at: 'HumidityPercent', metric: 'cray_server_humidity_ratio', factor: 0.01 },
 ]
 
 const energies = ['EnergyJoules', 'EnergykWh']
-const ruledOut = [...environmentRules.map(({ at }) => at), ...energies, 'FanSpeedsPercent']
+const ruledOut = [...environmentRules('').map(({ at }) => at), ...energies, 'FanSpeedsPercent']
 
 function supplyReadings(labels: Labels, name: string, context: Context): Reading[] {
   const { bay: _, ...place } = labels
@@ -107,34 +108,19 @@ const supplyNames = [
   'RailCurrentAmps',
 ]
 
-/** Its share of full speed, and turns a minute beside it. */
 function fanReadings(labels: Labels, id: string, context: Context): Reading[] {
-  const { body, shown } = context
+  const { body } = context
   if (textAt(body, 'Status', 'State') === 'Absent') {
     context.without.absent++
     return []
   }
   const own = { name: textAt(body, 'Name') ?? id, sensor: id }
-  const speeds = fanSpeeds.flatMap(([at, side]): Reading[] => {
-    const named = { ...labels, ...own, ...side }
-    const source = linkAt({ '@odata.id': fieldAt(body, at, 'DataSourceUri') })
-    const rpm = readingAt(body, at, 'SpeedRPM')
-    const ratio = ruled(named, context, [{ at, ...fanRatio }])
-    if (rpm === undefined || !shown.isFirst(source, 'rotation')) return ratio
-    return [{ metric: 'cray_fan_speed_rpm', labels: named, value: rpm }, ...ratio]
-  })
-  const power: Rule = {
-    at: 'PowerWatts',
-    metric: 'cray_sensor_power_watts',
-    own: { ...own, context: 'Fan' },
-  }
-  return [...speeds, ...ruled(labels, context, [power])]
+  return ruled(labels, context, [
+    { at: 'SpeedPercent', ...fanRatio, own },
+    { at: 'SecondarySpeedPercent', ...fanRatio, own: { ...own, side: 'Secondary' } },
+    { at: 'PowerWatts', metric: 'cray_sensor_power_watts', own: { ...own, context: 'Fan' } },
+  ])
 }
-
-const fanSpeeds: readonly [at: string, side: Labels][] = [
-  ['SpeedPercent', {}],
-  ['SecondarySpeedPercent', { side: 'Secondary' }],
-]
 
 function thermalReadings(labels: Labels, context: Context): Reading[] {
   const summary = fieldAt(context.body, 'TemperatureSummaryCelsius')
@@ -180,7 +166,7 @@ function groupReadings(labels: Labels, body: unknown, own: ReadonlySet<string>):
   return listAt(body, 'LeakDetectorGroups').flatMap((group, index) => {
     const name = textAt(group, 'GroupName') ?? String(index)
     return listAt(group, 'Detectors').flatMap((member, place) => {
-      const source = linkAt({ '@odata.id': fieldAt(member, 'DataSourceUri') }) ?? linkAt(member)
+      const source = sourceOf(member) ?? linkAt(member)
       if (source !== undefined && own.has(source)) return []
       const id = textAt(member, 'DeviceName') ?? source?.split('/').at(-1) ?? String(place)
       return leakReadings({ ...labels, detector: `${name}/${id}` }, member)
@@ -194,15 +180,25 @@ export function controlLimitReadings(
   resources: Resources,
   all: Resources,
 ): Reading[] {
-  const excerpts = [...all.values()].map((body) => fieldAt(body, 'PowerLimitWatts'))
   const shown = new Set(
-    excerpts.map((excerpt) => linkAt({ '@odata.id': fieldAt(excerpt, 'DataSourceUri') })),
+    [...all.values()].flatMap((body) => {
+      const excerpt = fieldAt(body, 'PowerLimitWatts')
+      return limitReadings({}, excerpt).map(({ metric }) => `${metric} ${sourceOf(excerpt)}`)
+    }),
   )
   return [...resources].flatMap(([path, body]) => {
     const control = /\/Controls\/([^/]+)$/.exec(path)?.[1]
-    if (control === undefined || shown.has(path) || !isPowerControl(body)) return []
-    return limitReadings({ ...labels, control }, body)
+    if (control === undefined || !isPowerControl(body)) return []
+    const own = limitReadings({ ...labels, control }, body)
+    return own.filter(({ metric }) => !shown.has(`${metric} ${path}`))
   })
+}
+
+/** The limits that a resource copies of a Control, unless another has copied them. */
+export function copiedLimits(labels: Labels, { body, shown }: Context): Reading[] {
+  const excerpt = fieldAt(body, 'PowerLimitWatts')
+  const found = limitReadings(labels, excerpt)
+  return found.length > 0 && shown.isFirst(sourceOf(excerpt), 'power') ? found : []
 }
 
 /** By its type; one that tells none, by its unit or its name. */

@@ -1,14 +1,15 @@
 import type { Reading } from '../metrics.ts'
+import { excerptAt } from '../redfish/excerpt.ts'
 import { fieldAt, listAt, textAt } from '../redfish/parse.ts'
 import { parseSensor, type Sensor } from '../redfish/sensor.ts'
 import { readingAt } from '../redfish/units.ts'
 import { anySensorReadings } from './any-sensor.ts'
-import { type Context, ShownSensors } from './excerpts.ts'
+import { type Context, otherExcerpts, ShownSensors } from './excerpts.ts'
 import { partReadings } from './health.ts'
 import { hpeReadings } from './hpe-oem.ts'
 import { type Known, powerThermalReadings, type Supply } from './power-thermal.ts'
 import { SameSource } from './same-source.ts'
-import { SensorNames } from './sensor-names.ts'
+import { SensorNames, shareOf } from './sensor-names.ts'
 import { serverLabels } from './server-place.ts'
 import { controlLimitReadings, moduleReadings } from './standard-modules.ts'
 import { nodesOf, systemReadings, systemsPath } from './standard-systems.ts'
@@ -29,21 +30,31 @@ export function standardReadings(bmc: string, all: Resources, mainChassis?: stri
   const context = { shown: new ShownSensors(), without, sensors }
   const systems = systemReadings(bmc, all, context)
   const chassis = [...byChassis(all)].map(([path, resources]) => {
-    const name = path.slice(chassisPath.length + 1)
+    const name = path.replace(chassisRoot, '')
     const place = serverLabels(bmc)
     const labels = name === mainChassis ? place : { ...place, chassis: name }
     const modules = moduleReadings(labels, resources, { ...context, chassisPath: path })
-    return { name, labels, resources, modules }
+    return { path, name, labels, resources, modules }
   })
   const found = chassis.flatMap((one) => chassisReadings(one, all, context))
   const nodes = nodesOf(all)
   return [
     ...found,
     ...systems,
+    ...managerReadings(bmc, all, context),
     ...hpeReadings(bmc, all, without),
     ...withoutReadings({ ...serverLabels(bmc), xname: bmc }, without),
     ...partReadings(all, (path) => placeOfPart(bmc, path, nodes)),
   ]
+}
+
+/** What a controller measures of itself. */
+function managerReadings(bmc: string, all: Resources, context: Omit<Context, 'body'>): Reading[] {
+  const labels = { ...serverLabels(bmc), xname: bmc }
+  return [...all].flatMap(([path, body]) => {
+    const prefix = /^\/redfish\/v1\/(Managers\/[^/]+)\/\w*Metrics$/.exec(path)?.[1]
+    return prefix === undefined ? [] : otherExcerpts(labels, { ...context, body }, { prefix })
+  })
 }
 
 /** A manager is the controller; what no system has as its own belongs to the first node. */
@@ -54,6 +65,7 @@ function placeOfPart(bmc: string, path: string, nodes: readonly string[]): Label
 }
 
 interface Chassis {
+  path: string
   name: string
   labels: Labels
   resources: Resources
@@ -62,7 +74,7 @@ interface Chassis {
 }
 
 function chassisReadings(
-  { name, labels, resources, modules }: Chassis,
+  { path: chassis, name, labels, resources, modules }: Chassis,
   all: Resources,
   { shown, without }: Omit<Context, 'body'>,
 ): Reading[] {
@@ -78,12 +90,16 @@ function chassisReadings(
   const limits = controlLimitReadings(labels, resources, all)
   const newer = [...modules, ...own, ...limits]
   const { power, thermal } = oldResources(resources)
-  const known = knownOf(newer, sensors, resources)
+  const known = knownOf(newer, sensors, { resources, shown })
   const old = powerThermalReadings({ labels, power, thermal, without, known })
   const hasPower = old.some(({ metric }) => metric === wholePower)
+  const environment = resources.get(`${chassis}/EnvironmentMetrics`)
+  const copies = powerCopies(toldPowers(power, environment), sensors)
   return [
     ...old,
-    ...newer.filter(({ metric }) => !hasPower || metric !== wholePower),
+    ...newer.filter(({ metric, labels: { sensor = '' } }) =>
+      metric === wholePower ? !hasPower : metric !== sensorPower || !copies.has(sensor),
+    ),
     ...vendorEnergy(labels, power, newer),
   ]
 }
@@ -96,15 +112,48 @@ function turnReadings(labels: Labels, sensor: Sensor, body: unknown): Reading[] 
 }
 
 const wholePower = 'cray_server_power_watts'
+const sensorPower = 'cray_sensor_power_watts'
+
+/** The shares of power that `PowerControl` tells of, or `EnvironmentMetrics` without a source. */
+function toldPowers(power: unknown, environment: unknown): string[] {
+  const told = listAt(power, 'PowerControl')
+    .filter((member) => readingAt(member, 'PowerConsumedWatts') !== undefined)
+    .map((control) => shareOf(textAt(control, 'Name') ?? ''))
+  const watts = excerptAt(environment, 'PowerWatts')
+  const isOther = watts === undefined || watts.source !== undefined || told.includes('')
+  return isOther ? told : [...told, '']
+}
+
+/** Ids of the sensors that tell such a share again: each is the only one of it. */
+function powerCopies(told: readonly string[], sensors: ReadonlyMap<string, Sensor>): Set<string> {
+  const measured = [...sensors].flatMap(([path, { quantity, id, place, reading }]) => {
+    if (quantity !== 'power' || reading === undefined) return []
+    const own = path.slice(path.lastIndexOf('/') + 1)
+    return [[shareOf(place['name'] ?? id), own] as const]
+  })
+  const shares = onlyOnes(told.map((share) => [share, share]))
+  return new Set([...onlyOnes(measured)].flatMap(([share, id]) => (shares.has(share) ? id : [])))
+}
+
+/** Those that share their key with no other. */
+function onlyOnes<T>(pairs: readonly (readonly [key: string, value: T])[]): Map<string, T> {
+  const found = new Map(pairs)
+  const seen = new Set<string>()
+  for (const [key] of pairs) {
+    if (seen.has(key)) found.delete(key)
+    seen.add(key)
+  }
+  return found
+}
 
 /** What the older resources need not tell again. */
 function knownOf(
   readings: readonly Reading[],
   sensors: ReadonlyMap<string, Sensor>,
-  resources: Resources,
+  { resources, shown }: { resources: Resources; shown: ShownSensors },
 ): Known {
   const names = new SensorNames()
-  const sources = new SameSource()
+  const sources = new SameSource(shown)
   for (const [path, sensor] of sensors) {
     const { quantity, id, place, reading, without } = sensor
     if (reading === undefined && without !== 'absent') continue
@@ -116,11 +165,18 @@ function knownOf(
     names.add(/_volts$/.test(metric) ? 'voltage' : quantity, labels['name'])
     if (metric.startsWith('cray_fan_')) names.add('fan', labels['name'])
   }
-  const fans = [...resources.keys()].some((path) => /\/Fans\/[^/]+$/.test(path))
-  const isFan = ({ metric, labels }: Reading) =>
-    metric.startsWith('cray_fan_') && labels['sensor'] !== undefined
-  const hasFans = fans && readings.some(isFan)
-  return { names, sources, fans: hasFans, readings, supplies: suppliesOf(resources) }
+  return { names, sources, fans: fansOf(resources), readings, supplies: suppliesOf(resources) }
+}
+
+/** How many of the newer fans tell of each speed, whether they know it now or not. */
+function fansOf(resources: Resources): Known['fans'] {
+  const speeds = [...resources].flatMap(([path, body]) => {
+    const isFan = /\/Fans\/[^/]+$/.test(path) && textAt(body, 'Status', 'State') !== 'Absent'
+    return isFan ? [fieldAt(body, 'SpeedPercent')] : []
+  })
+  const telling = (field: string) =>
+    speeds.filter((speed) => fieldAt(speed, field) !== undefined).length
+  return { cray_fan_speed_ratio: telling('Reading'), cray_fan_speed_rpm: telling('SpeedRPM') }
 }
 
 function suppliesOf(resources: Resources): Supply[] {
@@ -139,13 +195,22 @@ function vendorEnergy(labels: Labels, power: unknown, newer: readonly Reading[])
   return value === undefined ? [] : [{ metric: 'cray_server_energy_joules_total', labels, value }]
 }
 
-const chassisPath = '/redfish/v1/Chassis'
+const chassisRoot = /^\/redfish\/v1\/((Chassis|ThermalEquipment|PowerEquipment)\/)?/
 const sensorPath = /\/Sensors\/[^/]+$/
 
-/** A resource of a chassis lies behind one of these; a chassis may lie within another. */
+const chassisParts =
+  'Power Thermal Sensors EnvironmentMetrics Metrics PowerSubsystem ThermalSubsystem Controls ' +
+  'NetworkAdapters PCIeDevices Drives Memory LeakDetection LeakDetectors Pumps PowerSupplies ' +
+  'PrimaryCoolantConnectors SecondaryCoolantConnectors Mains Branches Feeders Subfeeds Outlets ' +
+  'OutletGroups'
+
+/**
+ * A resource of a chassis, or of equipment that is read like one, lies behind one of these; a
+ * chassis may lie within another.
+ */
 const withinChassis = new RegExp(
-  `^(${chassisPath}/.+?)/(?:Power|Thermal|Sensors|EnvironmentMetrics|PowerSubsystem|` +
-    'ThermalSubsystem|Controls|NetworkAdapters|PCIeDevices|Drives|Memory|LeakDetectors)(?:/|$)',
+  '^(/redfish/v1/(?:(?:Chassis|PowerEquipment)/.+?|ThermalEquipment(?:/.+?)?))/' +
+    `(?:${chassisParts.replaceAll(' ', '|')})(?:/|$)`,
 )
 
 function byChassis(all: Resources): Map<string, Map<string, unknown>> {

@@ -1,10 +1,9 @@
-import type { MetricName, Reading } from '../metrics.ts'
-import { fieldAt, textAt } from '../redfish/parse.ts'
-import { readingAt } from '../redfish/units.ts'
+import type { Reading } from '../metrics.ts'
+import { textAt } from '../redfish/parse.ts'
 import { type Context, otherExcerpts, type Rule, ruled } from './excerpts.ts'
 import { powerStateReadings } from './power-state.ts'
 import { serverLabels } from './server-place.ts'
-import { energyRules, limitReadings } from './standard-modules.ts'
+import { copiedLimits, energyRules } from './standard-modules.ts'
 
 type Labels = Record<string, string>
 type Resources = ReadonlyMap<string, unknown>
@@ -30,14 +29,13 @@ export function systemReadings(
       const own = { ...labels, processor }
       return resource === 'EnvironmentMetrics'
         ? processorReadings(own, within)
-        : processorMetricsReadings(own, body)
+        : processorMetricsReadings(own, within)
     }
     const place = otherPlace(labels, node, system)
     const prefix = inside.slice(0, -1).join('/')
-    const limit = { ...place, control: prefix }
     return [
       ...otherExcerpts(place, within, { prefix }),
-      ...limitReadings(limit, fieldAt(body, 'PowerLimitWatts')),
+      ...copiedLimits({ ...place, control: prefix }, within),
     ]
   })
 }
@@ -58,10 +56,7 @@ function processorReadings(labels: Labels, context: Context): Reading[] {
       prefix: `Processors/${prefix}`,
       ruledOut: [...processorRules.map(({ at }) => at), 'EnergyJoules', 'EnergykWh'],
     }),
-    ...limitReadings(
-      { ...labels, control: 'EnvironmentMetrics' },
-      fieldAt(body, 'PowerLimitWatts'),
-    ),
+    ...copiedLimits({ ...labels, control: 'EnvironmentMetrics' }, context),
   ]
 }
 
@@ -71,20 +66,20 @@ const processorRules: readonly Rule[] = [
 ]
 
 /** The older `ProcessorMetrics` has plain numbers; its twin in `EnvironmentMetrics` comes first. */
-function processorMetricsReadings(labels: Labels, body: unknown): Reading[] {
+function processorMetricsReadings(labels: Labels, context: Context): Reading[] {
   const { processor = '', ...place } = labels
-  const found: [MetricName, Labels, number | undefined][] = [
-    ['cray_processor_power_watts', labels, readingAt(body, 'ConsumedPowerWatt')],
-    ['cray_processor_temperature_celsius', labels, readingAt(body, 'TemperatureCelsius')],
-    [
-      'cray_sensor_voltage_volts',
-      { ...place, sensor: `Processors/${processor}/CoreVoltage` },
-      readingAt(body, 'CoreVoltage') ?? readingAt(body, 'CoreVoltage', 'Reading'),
-    ],
+  const core: Rule = {
+    at: 'CoreVoltage',
+    metric: 'cray_sensor_voltage_volts',
+    own: { sensor: `Processors/${processor}/CoreVoltage` },
+  }
+  return [
+    ...ruled(labels, context, [
+      { at: 'ConsumedPowerWatt', metric: 'cray_processor_power_watts' },
+      { at: 'TemperatureCelsius', metric: 'cray_processor_temperature_celsius' },
+    ]),
+    ...ruled(place, context, [core]),
   ]
-  return found.flatMap(([metric, own, value]) =>
-    value === undefined ? [] : [{ metric, labels: own, value }],
-  )
 }
 
 /** Systems in the order of their paths are the nodes of the controller; virtual ones are none. */

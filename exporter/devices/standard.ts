@@ -1,8 +1,14 @@
 import type { DeviceKind } from '../inventory/static.ts'
-import { collection, collectionIfAny, type Get } from '../redfish/collection.ts'
+import { collectionIfAny, type Get } from '../redfish/collection.ts'
 import type { Collector, Plan } from './collector.ts'
 import { expandOf } from './standard-expand.ts'
-import { planChassis, planManagers, planSystems, type Wanted } from './standard-plan.ts'
+import {
+  planChassis,
+  planEquipment,
+  planManagers,
+  planSystems,
+  type Wanted,
+} from './standard-plan.ts'
 import { standardReadings } from './standard-readings.ts'
 
 const chassisList = '/redfish/v1/Chassis'
@@ -10,7 +16,7 @@ const chassisList = '/redfish/v1/Chassis'
 /** Any device that speaks Redfish: what the standard schemas say of each of its chassis. */
 export const standard: Collector = {
   kind: 'redfish',
-  plan: async (get) => await expandingPlan(await collection(chassisList, get), get),
+  plan: async (get) => await expandingPlan(await collectionIfAny(chassisList, get), get),
   readings: ({ xname }, resources) => standardReadings(xname, resources),
 }
 
@@ -41,8 +47,11 @@ export async function standardPlan(chassis: readonly string[], get: Get): Promis
   const wanted: Wanted = { fast: [], slow: [] }
   const planned = new Set<string>()
   for (const path of chassis) await planChassis(path, get, wanted, planned)
-  await planSystems(get, wanted)
-  await planManagers(get, wanted)
+  await planEquipment(get, wanted, planned)
+  const owned = [...(await planSystems(get, wanted)), ...(await planManagers(get, wanted))]
+  for (const path of owned.filter((each) => each.startsWith(`${chassisList}/`))) {
+    await planChassis(path, get, wanted, planned)
+  }
   const fast = unique(wanted.fast)
   const slow = unique(wanted.slow).filter((path) => !fast.includes(path))
   return { fast: fast.length > 0 ? fast : ['/redfish/v1'], slow }

@@ -5,10 +5,13 @@ import { RedfishError } from '../redfish/error.ts'
 import type { Logger } from '../service/log.ts'
 import { Expansion } from './expansion.ts'
 import { Hold } from './hold.ts'
+import { Looks } from './looking.ts'
 import { limitSeconds, type Paces, type PollSettings, pacesOf, type Round } from './pace.ts'
 import { PacedRound, type RoundEnd } from './paced-round.ts'
 import { Resources } from './resources.ts'
 import { fetchAll, type Outcome } from './round.ts'
+import { Selection } from './selection.ts'
+import type { SharedTexts } from './shared-texts.ts'
 import { Spacing } from './spacing.ts'
 import { findStructure, type Known, limitsOf } from './structure.ts'
 
@@ -20,6 +23,7 @@ export interface DeviceRoundsOptions {
   /** Its paces and limits; they may change. */
   poll: PollSettings
   log: Logger
+  texts: SharedTexts
   /** Told when there are other answers than before. */
   onAnswers: () => void
 }
@@ -29,7 +33,7 @@ export interface DeviceRoundsOptions {
  * it has, then the slow rest. A round waits before each request while a more urgent one runs.
  */
 export class DeviceRounds {
-  readonly resources = new Resources()
+  readonly resources: Resources
   readonly hold = new Hold()
   expansion = new Expansion()
   readonly get: Get
@@ -42,6 +46,8 @@ export class DeviceRounds {
   silentAfterMs = 0
   readonly #options: DeviceRoundsOptions
   readonly #spacing = new Spacing()
+  #looks = new Looks()
+  #selection: Selection
   readonly #closing = new AbortController()
   readonly #state = new PacedRound()
   readonly #structure = new PacedRound()
@@ -52,6 +58,8 @@ export class DeviceRounds {
 
   constructor(options: DeviceRoundsOptions) {
     this.#options = options
+    this.resources = new Resources(options.texts)
+    this.#selection = this.#newSelection()
     this.get = this.spaced((path) => options.client.get(path))
   }
 
@@ -114,10 +122,12 @@ export class DeviceRounds {
 
   /** What the device is and has; also for a probe of one that is not known yet. */
   async discover(get: Get, collector?: Known['collector']): Promise<Known> {
-    const { client, poll, device } = this.#options
+    const { client, poll, device, texts } = this.#options
     return await findStructure(device, {
       get,
       collector,
+      looks: this.#looks,
+      texts,
       onCollector: (found) => {
         this.#spacing.gapSeconds = found.spaced ? poll.gapSeconds : 0
         client.allow(limitsOf({ collector: found }, poll.perDevice).atOnce)
@@ -135,6 +145,8 @@ export class DeviceRounds {
     this.resources.clear()
     this.known = undefined
     this.expansion = new Expansion()
+    this.#looks = new Looks()
+    this.#selection = this.#newSelection()
     for (const round of [this.#state, this.#slow]) round.dueIn(0)
   }
 
@@ -169,6 +181,11 @@ export class DeviceRounds {
     await Promise.all([this.#options.client.close(), this.polling?.catch(() => {}), ...rest])
   }
 
+  #newSelection(): Selection {
+    const wholeEveryMs = () => this.paces.slowSeconds * 1000
+    return new Selection({ resources: this.resources, wholeEveryMs })
+  }
+
   #byRound(seconds: (paceSeconds: number, roundSeconds: number) => number) {
     const { fastSeconds, stateSeconds, slowSeconds, structureSeconds } = this.paces
     const sinceStart = (performance.now() - this.#fastStartedAt) / 1000
@@ -199,6 +216,7 @@ export class DeviceRounds {
       resources,
       mayGoOn,
       expansion: this.expansion,
+      selection: round === 'fast' ? this.#selection : undefined,
       isDue: (path) => !resources.isHeard(path, withinMs, Date.now()),
     })
     this.#unasked.set(round, new Set(outcome.unasked))
@@ -225,6 +243,7 @@ export class DeviceRounds {
   #know(known: Known): void {
     this.known = known
     this.expansion.use(known.plan.expand)
+    this.#selection.use(known.selects)
     this.resources.keepOnly(new Set(known.roundOf.keys()))
     this.#options.onAnswers()
   }

@@ -1,3 +1,4 @@
+import { withKept } from '../devices/kept-readings.ts'
 import type { Device, DeviceKind } from '../inventory/static.ts'
 import type { Reading } from '../metrics.ts'
 import type { RedfishClient } from '../redfish/client.ts'
@@ -12,6 +13,7 @@ import { DeviceRounds } from './device-rounds.ts'
 import { type Failures, type Paces, type PollSettings, pauseSeconds } from './pace.ts'
 import { type Probed, probe } from './probe.ts'
 import { SharedRuns } from './shared.ts'
+import type { SharedTexts } from './shared-texts.ts'
 import { connectionReadings, counting, newTally, type Status, statusReadings } from './status.ts'
 import type { Known } from './structure.ts'
 
@@ -21,6 +23,8 @@ export interface PolledDeviceOptions {
   /** Its paces and limits; they may change. */
   poll: PollSettings
   log: Logger
+  /** Of all devices. */
+  texts: SharedTexts
 }
 
 /** After so many failed polls in a row nothing of the device is shown, and it is looked at anew. */
@@ -45,6 +49,8 @@ export class PolledDevice {
   #refused: RedfishError | undefined
   #status: Status | undefined
   #readings: readonly Reading[] | undefined
+  /** The last ones, true or not. */
+  #shown: readonly Reading[] = []
   /** When the readings are no longer true, as `performance.now()` counts. */
   #readingsUntil = Number.POSITIVE_INFINITY
   #polledAt = Number.NEGATIVE_INFINITY
@@ -238,7 +244,9 @@ export class PolledDevice {
     const heldMs = hold.remainingMs
     this.#readingsUntil = Math.min(staleAt, heldMs > 0 ? now + heldMs : Number.POSITIVE_INFINITY)
     const found = known?.collector.readings(this.device, resources.bodies()) ?? []
-    return [...found, ...this.#ownReadings(this.#status, found.length)]
+    const own = this.#ownReadings(this.#status, found.length)
+    this.#shown = withKept(this.#shown, [...found, ...own])
+    return this.#shown
   }
 
   #ownReadings(status: Status | undefined, shown?: number): Reading[] {

@@ -5,12 +5,14 @@ import pLimit, { type LimitFunction } from 'p-limit'
 import { Counter, Gauge, type Registry } from 'prom-client'
 import { type Credential, credentialFor, type Device } from '../inventory/static.ts'
 import { compareXnames } from '../inventory/xname.ts'
+import { type AccountEvent, Accounts } from '../redfish/account.ts'
 import { createClient } from '../redfish/client.ts'
 import { createSecrets, type Secrets } from '../redfish/secrets.ts'
 import { createTrust, type Trust } from '../redfish/trust.ts'
 import type { Logger } from '../service/log.ts'
 import { nextPollAt, type PollSettings, startDelaySeconds } from './pace.ts'
 import { PolledDevice } from './polled-device.ts'
+import { SharedTexts } from './shared-texts.ts'
 
 /** What may change while it runs. */
 export interface PollerSettings {
@@ -55,7 +57,8 @@ class Fleet implements Poller {
   #wanted: readonly Device[] = []
   /** What has been removed and still ends. */
   readonly #leaving = new Set<Promise<void>>()
-  readonly #shared: { limit: LimitFunction; trust: Trust; secrets: Secrets }
+  readonly #shared: { limit: LimitFunction; trust: Trust; secrets: Secrets; accounts: Accounts }
+  readonly #texts = new SharedTexts()
   readonly #late: Counter
   #calendar: ScheduledTask
 
@@ -65,8 +68,9 @@ class Fleet implements Poller {
     this.#credentials = credentials
     this.#poll = { ...poll }
     const limit = pLimit(poll.inFlight)
-    this.#shared = { limit, trust: createTrust(), secrets: createSecrets(env) }
-    this.#late = createMetrics(registry, this.devices).late
+    const accounts = new Accounts({ onChange: (event) => this.#tell(event) })
+    this.#shared = { limit, trust: createTrust(), secrets: createSecrets(env), accounts }
+    this.#late = createMetrics(registry, this.devices, accounts).late
     this.#calendar = this.#scheduled()
   }
 
@@ -91,6 +95,17 @@ class Fleet implements Poller {
     await this.#calendar.destroy()
     for (const each of [...this.#polled.values()]) this.#remove(each, 'close')
     await Promise.all(this.#leaving)
+  }
+
+  #tell({ username, passwordFrom, refusedBy, pauseSeconds }: AccountEvent): void {
+    const { log } = this.#options
+    const who = { username, password_from: passwordFrom }
+    if (pauseSeconds === undefined) log.info(who, 'password accepted again')
+    else {
+      const xnames = refusedBy.slice(0, 8)
+      const told = { ...who, xnames, pause_seconds: pauseSeconds }
+      log.error(told, 'password refused, no device is sent it for a while')
+    }
   }
 
   #scheduled(): ScheduledTask {
@@ -135,7 +150,13 @@ class Fleet implements Poller {
     const login = credentialFor(given, this.#credentials)
     const options = { ...this.#shared, device: given, credential: login, env, timeoutSeconds }
     const client = createClient(options)
-    const device = new PolledDevice({ device: given, client, poll: this.#poll, log })
+    const device = new PolledDevice({
+      device: given,
+      client,
+      poll: this.#poll,
+      log,
+      texts: this.#texts,
+    })
     const ending = new AbortController()
     const { signal } = ending
     const loop = keepPolling(device, { spreadSeconds, log, signal, late: this.#late })
@@ -213,7 +234,7 @@ async function waitUntil(due: number, signal: AbortSignal): Promise<boolean> {
 
 const deviceStates = ['up', 'down', 'waiting', 'held', 'backing_off'] as const
 
-function createMetrics(registry: Registry, devices: readonly PolledDevice[]) {
+function createMetrics(registry: Registry, devices: readonly PolledDevice[], accounts: Accounts) {
   const registers = [registry]
   new Gauge({
     name: 'joulebridge_devices',
@@ -223,8 +244,24 @@ function createMetrics(registry: Registry, devices: readonly PolledDevice[]) {
     labelNames: ['state'],
     registers,
     collect() {
-      for (const state of deviceStates) this.set({ state }, 0)
-      for (const device of devices) this.inc({ state: stateOf(device) })
+      const states = devices.map(stateOf)
+      for (const state of deviceStates) {
+        this.set({ state }, states.filter((each) => each === state).length)
+      }
+    },
+  })
+  new Gauge({
+    name: 'joulebridge_login_refused',
+    help:
+      'Whether a password is refused by all devices that were asked, so that those with it are ' +
+      'not polled for up to half an hour; by user and where the password stands.',
+    labelNames: ['username', 'password_from'],
+    registers,
+    collect() {
+      this.reset()
+      for (const { username, passwordFrom, isRefused } of accounts.all()) {
+        this.set({ username, password_from: passwordFrom }, Number(isRefused))
+      }
     },
   })
   return {

@@ -1,4 +1,5 @@
 import { fieldAt } from '../redfish/parse.ts'
+import { SharedTexts } from './shared-texts.ts'
 
 /** So long at most a newer reading keeps out an older one: a device's clock may be set back. */
 const newerForMs = 60_000
@@ -8,7 +9,8 @@ export interface Kept {
   polledAt: number
 }
 
-interface Held extends Kept {
+interface Times {
+  polledAt: number
   /** When a reading of it was last pushed. */
   heardAt: number
   /** When it was last polled or pushed, by a clock that never goes back. */
@@ -17,35 +19,43 @@ interface Held extends Kept {
 
 /** The last answers of one device, by path; readings that it pushed stand in them. */
 export class Resources {
-  readonly #held = new Map<string, Held>()
+  readonly #texts: SharedTexts
+  readonly #bodies = new Map<string, unknown>()
+  readonly #times = new Map<string, Times>()
+
+  constructor(texts = new SharedTexts()) {
+    this.#texts = texts
+  }
 
   /** A polled resource; an older reading than the pushed one does not replace that. */
   store(path: string, body: unknown, now = Date.now()): void {
-    const held = this.#held.get(path)
-    const heardAt = held?.heardAt ?? Number.NEGATIVE_INFINITY
-    const older = now - heardAt < newerForMs && readingMs(body) < readingMs(held?.body)
-    const shown = older ? withReading(body, held?.body) : body
-    this.#held.set(path, { body: shown, polledAt: now, heardAt, freshAt: performance.now() })
+    const held = this.#bodies.get(path)
+    const heardAt = this.#times.get(path)?.heardAt ?? Number.NEGATIVE_INFINITY
+    const older = now - heardAt < newerForMs && readingMs(body) < readingMs(held)
+    const slim = this.#texts.slim(body)
+    this.#bodies.set(path, older ? withReading(slim, held) : slim)
+    this.#times.set(path, { polledAt: now, heardAt, freshAt: performance.now() })
   }
 
   /** A pushed reading of a sensor that has been polled, unless what is there is newer. */
   hear(path: string, reading: { value: number; deviceMs: number }, now: number): void {
-    const held = this.#held.get(path)
-    if (held === undefined) return
+    const times = this.#times.get(path)
+    if (times === undefined) return
     const { value, deviceMs } = reading
-    const since = Math.max(held.polledAt, held.heardAt)
-    held.heardAt = now
-    held.freshAt = performance.now()
-    if (readingMs(held.body) > deviceMs && now - since < newerForMs) return
+    const body = this.#bodies.get(path)
+    const since = Math.max(times.polledAt, times.heardAt)
+    times.heardAt = now
+    times.freshAt = performance.now()
+    if (readingMs(body) > deviceMs && now - since < newerForMs) return
     const pushed = { Reading: value, ReadingTime: new Date(deviceMs).toISOString() }
-    held.body = withReading(held.body, pushed)
+    this.#bodies.set(path, withReading(body, pushed))
   }
 
   /** Whether it was pushed within the last `withinMs`, and polled within ten minutes. */
   isHeard(path: string, withinMs: number, now: number): boolean {
-    const held = this.#held.get(path)
-    if (held === undefined) return false
-    return now - held.heardAt < withinMs && now - held.polledAt < pollHeardMs
+    const times = this.#times.get(path)
+    if (times === undefined) return false
+    return now - times.heardAt < withinMs && now - times.polledAt < pollHeardMs
   }
 
   /**
@@ -54,9 +64,9 @@ export class Resources {
    */
   expire(limitMs: (path: string) => number, now = performance.now()): number {
     let next = Number.POSITIVE_INFINITY
-    for (const [path, { freshAt }] of this.#held) {
+    for (const [path, { freshAt }] of this.#times) {
       const until = freshAt + limitMs(path)
-      if (until <= now) this.#held.delete(path)
+      if (until <= now) this.#drop(path)
       else next = Math.min(next, until)
     }
     return next
@@ -65,25 +75,36 @@ export class Resources {
   /** What is not older than that, by path. */
   youngerThan(milliseconds: (path: string) => number): ReadonlyMap<string, unknown> {
     const now = performance.now()
-    const young = [...this.#held].filter(([path, held]) => now - held.freshAt < milliseconds(path))
-    return new Map(young.map(([path, { body }]) => [path, body]))
+    const isYoung = ([path]: [string, unknown]) => {
+      const freshAt = this.#times.get(path)?.freshAt ?? Number.NEGATIVE_INFINITY
+      return now - freshAt < milliseconds(path)
+    }
+    return new Map([...this.#bodies].filter(isYoung))
   }
 
   /** Drops what is not among `paths`. */
   keepOnly(paths: ReadonlySet<string>): void {
-    for (const path of this.#held.keys()) if (!paths.has(path)) this.#held.delete(path)
+    for (const path of this.#bodies.keys()) if (!paths.has(path)) this.#drop(path)
   }
 
   clear(): void {
-    this.#held.clear()
+    this.#bodies.clear()
+    this.#times.clear()
   }
 
   kept(path: string): Kept | undefined {
-    return this.#held.get(path)
+    const times = this.#times.get(path)
+    return times && { body: this.#bodies.get(path), polledAt: times.polledAt }
   }
 
+  /** All of them as they are at any time. */
   bodies(): ReadonlyMap<string, unknown> {
-    return new Map([...this.#held].map(([path, { body }]) => [path, body]))
+    return this.#bodies
+  }
+
+  #drop(path: string): void {
+    this.#bodies.delete(path)
+    this.#times.delete(path)
   }
 }
 

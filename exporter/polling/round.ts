@@ -2,6 +2,7 @@ import type { Get } from '../redfish/collection.ts'
 import { isResourceFault, RedfishError } from '../redfish/error.ts'
 import { type Expansion, type Group, isWorthwhile, listOf } from './expansion.ts'
 import type { Resources } from './resources.ts'
+import type { Selection } from './selection.ts'
 
 export interface Outcome {
   /** How many requests were made, and how many answered. */
@@ -25,6 +26,8 @@ export interface RoundOptions {
   isDue?: (path: string) => boolean
   /** Which paths may come together; absent: none. */
   expansion?: Expansion | undefined
+  /** What may be read in part; absent: nothing. */
+  selection?: Selection | undefined
 }
 
 /**
@@ -39,16 +42,20 @@ export async function fetchAll(paths: readonly string[], options: RoundOptions):
     mayGoOn = async () => true,
     isDue = () => true,
     expansion,
+    selection,
   } = options
   const outcome = { asked: 0, answered: 0, silent: 0, fault: undefined as RedfishError | undefined }
   const rest: (string | Group)[] = expansion?.grouped(paths) ?? [...paths]
   const doubtful = new Set<string>()
   let silences = 0
   let over = false
-  const next = async (path: string) => {
+  const counted: Get = (path) => {
     outcome.asked++
+    return get(path)
+  }
+  const next = async (path: string) => {
     try {
-      resources.store(path, await get(path))
+      resources.store(path, await (selection?.read(path, counted) ?? counted(path)))
       outcome.answered++
       silences = 0
       if (doubtful.has(listOf(path))) expansion?.refuse(listOf(path))
@@ -68,8 +75,7 @@ export async function fetchAll(paths: readonly string[], options: RoundOptions):
     const answers = { asked: 0 }
     try {
       const found = await by.read(group, async (path) => {
-        outcome.asked++
-        const body = await get(path)
+        const body = await counted(path)
         answers.asked++
         return body
       })

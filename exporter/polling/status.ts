@@ -1,8 +1,9 @@
 import type { Reading } from '../metrics.ts'
+import { LoginRefused } from '../redfish/account.ts'
 import type { ConnectionState } from '../redfish/client.ts'
 import type { Get } from '../redfish/collection.ts'
 import { RedfishError, type RedfishErrorKind, redfishErrorKinds } from '../redfish/error.ts'
-import { LoginRefused } from '../redfish/session.ts'
+
 import { type Round, rounds } from './pace.ts'
 
 /** What became of the requests to one device since the start. */

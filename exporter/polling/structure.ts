@@ -1,8 +1,11 @@
 import { type Collector, collectorFor, type Plan } from '../devices/kinds.ts'
-import type { Device } from '../inventory/static.ts'
-import type { Get } from '../redfish/collection.ts'
+import type { Device, DeviceKind } from '../inventory/static.ts'
+import { type Get, ifAny } from '../redfish/collection.ts'
+import { fieldAt } from '../redfish/parse.ts'
+import type { Looks } from './looking.ts'
 import type { Round } from './pace.ts'
 import { tolerating } from './round.ts'
+import type { SharedTexts } from './shared-texts.ts'
 
 /** What a device is and has. */
 export interface Known {
@@ -14,6 +17,8 @@ export interface Known {
   /** What is polled again and again. */
   paths: readonly string[]
   roundOf: ReadonlyMap<string, Round>
+  /** Whether its service says that it gives parts of a resource (`$select`). */
+  selects: boolean
   /** Whether no resource on the way to all this failed to answer in time. */
   complete: boolean
 }
@@ -24,6 +29,9 @@ export interface StructureOptions {
   collector?: Collector | undefined
   /** Told before it is asked for more. */
   onCollector: (collector: Collector) => void
+  /** What earlier looks have shown of its lists. */
+  looks: Looks
+  texts: SharedTexts
 }
 
 /** @throws {RedfishError} when the device cannot be asked. */
@@ -32,12 +40,15 @@ export async function findStructure(
   options: StructureOptions,
 ): Promise<Known> {
   let complete = true
-  const collector = options.collector ?? (await collectorFor(device, options.get))
+  let collector = options.collector
+  const ask = options.looks.once(options.get, () => collector?.kind)
+  collector ??= await collectorFor(device, ask)
   options.onCollector(collector)
-  const get = tolerating(options.get, () => {
+  const get = tolerating(ask, () => {
     complete = false
   })
-  const plan = await collector.plan(get)
+  const selects = rootTells.has(collector.kind) && (await canSelect(get))
+  const plan = withShared(await collector.plan(get), options.texts)
   const { fast, once = [] } = plan
   const state = plan.slow.filter(isState)
   const slow = plan.slow.filter((path) => !isState(path))
@@ -48,7 +59,30 @@ export async function findStructure(
     ['fast', fast],
   ]
   const roundOf = new Map(byRound.flatMap(([round, paths]) => paths.map((path) => [path, round])))
-  return { collector, plan, state, slow, paths: [...fast, ...plan.slow], roundOf, complete }
+  return {
+    collector,
+    plan,
+    state,
+    slow,
+    paths: [...fast, ...plan.slow],
+    roundOf,
+    selects,
+    complete,
+  }
+}
+
+/** Kinds whose services may offer more than plain requests, by what their root says. */
+const rootTells: ReadonlySet<DeviceKind> = new Set(['ami', 'ilo', 'intel', 'openbmc', 'redfish'])
+
+async function canSelect(get: Get): Promise<boolean> {
+  const root = await ifAny(get('/redfish/v1'))
+  return fieldAt(root, 'ProtocolFeaturesSupported', 'SelectQuery') === true
+}
+
+/** Devices of a kind have the same paths. */
+function withShared({ fast, slow, once, expand }: Plan, texts: SharedTexts): Plan {
+  const shared = (paths: readonly string[]) => paths.map((path) => texts.of(path))
+  return { fast: shared(fast), slow: shared(slow), ...(once && { once: shared(once) }), expand }
 }
 
 /** How many requests at once: what the settings allow and the kind bears. */

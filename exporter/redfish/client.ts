@@ -1,10 +1,11 @@
 import type { Agent } from 'node:http'
 import pLimit, { type LimitFunction } from 'p-limit'
 import type { Credential, Device } from '../inventory/static.ts'
+import { Accounts, LoginRefused } from './account.ts'
 import { RedfishError, type RedfishErrorKind } from './error.ts'
 import { parseRefusal, type Refusal, refusalText } from './refusal.ts'
-import { createSecrets, type Secrets } from './secrets.ts'
-import { Login, type LoginAnswer, LoginRefused, type Pass } from './session.ts'
+import { createSecrets, placeOf, type Secrets } from './secrets.ts'
+import { Login, type LoginAnswer, type Pass } from './session.ts'
 import { exchange, type Incoming, type Origin, parseOrigin, TransportError } from './transport.ts'
 import { createAgent, createTrust, isCertificateFault, type Trust } from './trust.ts'
 
@@ -21,6 +22,8 @@ export interface ClientOptions {
   /** Shared by all devices too. */
   trust?: Trust
   secrets?: Secrets
+  /** And the logins: a wrong one is not tried by each device. */
+  accounts?: Accounts
   /** Milliseconds of a clock that never goes back, for pauses after refused logins. */
   now?: () => number
 }
@@ -85,6 +88,7 @@ interface Request {
   body?: unknown
   signal: AbortSignal | undefined
   ifMatch?: string | undefined
+  onSent?: (() => void) | undefined
 }
 
 /**
@@ -138,13 +142,16 @@ class Connection {
     const { credential, env, trust = createTrust() } = options
     const now = options.now ?? (() => performance.now())
     const secrets = options.secrets ?? createSecrets(env, now)
+    const accounts = options.accounts ?? new Accounts({ now })
     this.#options = options
     this.#origin = parseOrigin(options.device.url)
     this.#trust = trust
     this.#login =
       credential &&
       new Login({
+        xname: options.device.xname,
         credential,
+        account: accounts.of(credential.username, placeOf(credential.password)),
         secrets,
         now,
         request: ({ headers, ...request }) =>
@@ -191,18 +198,30 @@ class Connection {
     if (request.signal?.aborted) throw this.#givenUp(request)
     if (login === undefined) return this.#parse(request, await this.#send(request, {}))
     const pass = await this.#passOf(request, () => login.pass())
-    const first = await this.#send(request, pass.headers)
+    const first = await this.#sendBy(login, request, pass)
     const refused = first.status === 401 || first.status === 403
     const next = refused
-      ? await this.#passOf(request, () => login.renewed(pass, first.status))
+      ? await this.#passOf(request, () => login.renewed(pass, first.status, request))
       : undefined
     if (next === undefined) {
-      login.answered(pass, first.status)
+      login.answered(pass, first.status, request)
       return this.#parse(request, first)
     }
-    const second = await this.#send(request, next.headers)
-    login.answered(next, second.status)
+    const second = await this.#sendBy(login, request, next)
+    login.answered(next, second.status, request)
     return this.#parse(request, second)
+  }
+
+  async #sendBy(login: Login, request: Request, pass: Pass): Promise<Answer> {
+    const trial = 'attempt' in pass && pass.attempt.isTrial ? pass.attempt : undefined
+    const onSent = trial && (() => trial.sent())
+    try {
+      if (request.signal?.aborted) throw this.#givenUp(request)
+      return await this.#send(onSent ? { ...request, onSent } : request, pass.headers)
+    } catch (error) {
+      login.unanswered(pass)
+      throw error
+    }
   }
 
   async #passOf<P extends Pass | undefined>(request: Request, find: () => Promise<P>): Promise<P> {
@@ -228,7 +247,7 @@ class Connection {
   }
 
   async #within(request: Request, given: Headers, running: Set<() => void>): Promise<Answer> {
-    const { method, path, body, signal, ifMatch } = request
+    const { method, path, body, signal, ifMatch, onSent } = request
     if (!path.startsWith('/')) throw this.#error('malformed', request, 'expected a path')
     const agent = await this.#connect(request)
     if (running === this.#running && this.#closed) throw this.#givenUp(request)
@@ -242,7 +261,8 @@ class Connection {
     const timeoutMs = this.#options.timeoutSeconds * 1000
     const options = { agent, timeoutMs, mostBytes: mostBytesOf(path), running, signal }
     try {
-      return answerOf(await exchange(this.#origin, { method, path, headers, body: text }, options))
+      const outgoing = { method, path, headers, body: text, onSent }
+      return answerOf(await exchange(this.#origin, outgoing, options))
     } catch (cause) {
       throw this.#failure(request, cause)
     }

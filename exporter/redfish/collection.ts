@@ -28,7 +28,7 @@ export async function listing(path: string, get: Get): Promise<Listing> {
   while (next !== undefined && !bodies.has(next) && bodies.size < mostPages) {
     const body: unknown = await get(next)
     bodies.set(next, body)
-    next = nextPage(body)
+    next = nextPage(body, next)
   }
   return { members: listedMembers(path, bodies), pages: [...bodies.keys()] }
 }
@@ -42,7 +42,7 @@ export function listedMembers(path: string, resources: ReadonlyMap<string, unkno
     seen.add(next)
     const body = resources.get(next)
     for (const link of memberLinks(body)) members.add(link)
-    next = nextPage(body)
+    next = nextPage(body, next)
   }
   return [...members].sort()
 }
@@ -76,13 +76,27 @@ export async function ifAny<T>(resource: Promise<T>): Promise<T | undefined> {
 /** HPE PDUs call the members of their collections `Outlets` and `Branch`. */
 const memberLists = ['Members', 'Outlets', 'Branch', 'Branches']
 
-function memberLinks(body: unknown): string[] {
+/** By a list's answer: those that are kept are looked at again at each poll. */
+const linksKnown = new WeakMap<object, readonly string[]>()
+
+function memberLinks(body: unknown): readonly string[] {
+  const answer = Object(body)
+  const known = linksKnown.get(answer) ?? linksIn(answer)
+  linksKnown.set(answer, known)
+  return known
+}
+
+function linksIn(body: unknown): string[] {
   const members = memberLists.flatMap((name) => [...listAt(body, name)])
   return members.flatMap((member) => linkAt(member) ?? linkAt(member, 'Links') ?? [])
 }
 
-function nextPage(body: unknown): string | undefined {
+/** Some services write the next page relative to this one (`?$skip=50`), or with their own host. */
+function nextPage(body: unknown, page: string): string | undefined {
   const name = ['Members@odata.nextLink', '@odata.nextLink'].find((each) => fieldAt(body, each))
   const next = name === undefined ? undefined : textAt(body, name)
-  return next?.startsWith('/') ? next : undefined
+  const base = `http://device${page}`
+  if (next === undefined || !URL.canParse(next, base)) return undefined
+  const { pathname, search } = new URL(next, base)
+  return pathname + search
 }

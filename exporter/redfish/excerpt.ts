@@ -38,6 +38,16 @@ export function selfDescribedAt(
   return { ...excerpt, value: inBaseUnits(excerpt.value, by) }
 }
 
-function sourceOf(excerpt: unknown): string | undefined {
-  return linkAt({ '@odata.id': fieldAt(excerpt, 'DataSourceUri') })
+/**
+ * The path of what an excerpt, or a member of an older list, is a copy of: a sensor, or such a
+ * member (`.../Thermal#Temperatures/0`).
+ */
+export function sourceOf(excerpt: unknown): string | undefined {
+  const source = linkAt({ '@odata.id': fieldAt(excerpt, 'DataSourceUri') })
+  return source === undefined ? undefined : normalLink(source)
+}
+
+/** `Power#PowerControl/0`, `Power/#PowerControl/0` and `Power#/PowerControl/0` are the same. */
+export function normalLink(link: string): string {
+  return link.replace(/\/?#\/?/, '#').replace(/\/+$/, '')
 }

@@ -36,8 +36,11 @@ export function listAt(value: unknown, ...path: string[]): readonly unknown[] {
   return Array.isArray(found) ? found : []
 }
 
-/** The path that a link (`{"@odata.id": ...}`) names, without a slash at its end. */
+/**
+ * The path that a link (`{"@odata.id": ...}`) names, without a slash at its end. Some services put
+ * their own host before it.
+ */
 export function linkAt(value: unknown, ...path: string[]): string | undefined {
-  const link = textAt(value, ...path, '@odata.id')
+  const link = textAt(value, ...path, '@odata.id')?.replace(/^https?:\/\/[^/]+/i, '')
   return link?.startsWith('/') ? link.replace(/\/+$/, '') : undefined
 }

@@ -42,6 +42,7 @@ export function createSecrets(
   }
 }
 
-function placeOf(where: Secret): string {
+/** Where a secret stands, for messages. */
+export function placeOf(where: Secret): string {
   return 'env' in where ? `environment variable ${where.env}` : `file ${where.file}`
 }

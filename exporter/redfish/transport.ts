@@ -34,6 +34,8 @@ export interface Outgoing {
   path: string
   headers: OutgoingHttpHeaders
   body?: string | undefined
+  /** Told when all of it has left. */
+  onSent?: (() => void) | undefined
 }
 
 export interface Incoming {
@@ -82,7 +84,7 @@ export interface ExchangeOptions {
  */
 export function exchange(
   origin: Origin,
-  { method, path, headers, body }: Outgoing,
+  { method, path, headers, body, onSent }: Outgoing,
   { agent, timeoutMs, mostBytes, running, signal }: ExchangeOptions,
 ): Promise<Incoming> {
   return new Promise((resolve, reject) => {
@@ -115,6 +117,7 @@ export function exchange(
         (error) => end(error instanceof TransportError ? error.fault : 'cut-short', error),
       )
     })
+    if (onSent) outgoing.once('finish', onSent)
     outgoing.end(body)
   })
 }

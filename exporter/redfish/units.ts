@@ -26,11 +26,14 @@ export interface Unit {
  * reading type. A percentage is told by the reading type, and a fan's by its place or name.
  */
 export function unitOf(sensor: unknown): Unit | undefined {
-  const named = unitNamed(textAt(sensor, 'ReadingUnits'))
+  const units = textAt(sensor, 'ReadingUnits')
+  if (units !== undefined && others.has(units.toLowerCase())) return undefined
+  const named = unitNamed(units)
   const typed = readingTypes.get((textAt(sensor, 'ReadingType') ?? '').toLowerCase())
   const unit = named ?? typed
   if (unit?.quantity !== 'ratio') return unit
   if (typed?.quantity === 'humidity') return typed
+  if (typed?.quantity === 'rotation') return { ...unit, quantity: 'fan' }
   const names = ['PhysicalContext', 'Name', 'Id'].map((name) => textAt(sensor, name)).join(' ')
   if (/humid/i.test(names)) return { ...unit, quantity: 'humidity' }
   return /fan|blower|pump/i.test(names) ? { ...unit, quantity: 'fan' } : unit
@@ -39,7 +42,8 @@ export function unitOf(sensor: unknown): Unit | undefined {
 /** A unit by how it is written; where case tells milli from mega, as it is written. */
 export function unitNamed(text: string | undefined): Unit | undefined {
   if (text === undefined) return undefined
-  return largeUnits.get(text) ?? units.get(text.toLowerCase())
+  const plain = text.toLowerCase().replace(/^(degrees?|deg|°)(?=.)|[\s-]/g, '')
+  return largeUnits.get(text) ?? units.get(plain)
 }
 
 /** 57 x 0.01 is 0.5700000000000001, 57 / 100 is not. */
@@ -95,15 +99,15 @@ const units = new Map<string, Unit>([
   ...spelt(energy(1000), 'kj kilojoules'),
   ...spelt(energy(0.001), 'mj'),
   ...spelt(energy(3600), 'wh w.h w·h watthours'),
-  ...spelt(energy(3.6e6), 'kwh kw.h kw·h'),
+  ...spelt(energy(3.6e6), 'kwh kw.h kw·h kwhr kilowatthours'),
   ...spelt(energy(3.6), 'mwh mw.h'),
   ...spelt(voltage(1), 'v volt volts'),
   ...spelt(voltage(0.001), 'mv millivolts'),
   ...spelt(voltage(1000), 'kv'),
   ...spelt(current(1), 'a amp amps ampere amperes'),
   ...spelt(current(0.001), 'ma milliamps'),
-  ...spelt(celsius, 'cel c °c degc celsius'),
-  ...spelt(fahrenheit, '[degf] degf f °f fahrenheit'),
+  ...spelt(celsius, 'cel c celsius ℃'),
+  ...spelt(fahrenheit, '[degf] f fahrenheit ℉'),
   ...spelt(kelvin, 'k kelvin'),
   ...spelt(pressure(1), 'pa'),
   ...spelt(pressure(100), 'hpa mbar'),
@@ -123,6 +127,11 @@ const largeUnits = new Map<string, Unit>([
   ['MWh', energy(3.6e9)],
   ['MW.h', energy(3.6e9)],
 ])
+
+/** Of what is none of the quantities, whatever the reading type calls it: no watts are VA. */
+const others = new Set(
+  'va kva var kvar v.a vah kvah varh kvarh hz khz mhz ghz a.h ah l/min'.split(' '),
+)
 
 /** Redfish Sensor schema, `ReadingType`, with the unit that the schema says goes with each. */
 const readingTypes = new Map<string, Unit>([

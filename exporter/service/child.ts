@@ -1,7 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { constants } from 'node:fs'
-import { access, type FileHandle, open, readFile, writeFile } from 'node:fs/promises'
+import {
+  access,
+  copyFile,
+  type FileHandle,
+  open,
+  readFile,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fetch from 'node-fetch'
@@ -11,7 +21,7 @@ export interface ChildOptions {
   command: string
   args: readonly string[]
   env: NodeJS.ProcessEnv
-  /** Where its output goes, appended. */
+  /** Where its output goes, appended; kept short. */
   logFile: string
   /** Answers 2xx once the service can serve. */
   readyUrl: string
@@ -40,6 +50,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   const log = await open(logFile, 'a', 0o600)
   const child = await spawnInto(log, command, args, env).finally(() => log.close())
   endWithUs(child, 'SIGTERM')
+  keepShort(logFile, child)
   await writeFile(`${logFile}.pid`, String(child.pid), { mode: 0o600 })
   const stop = (graceSeconds = 15) => stopProcess(child, graceSeconds)
   if (!(await becomesReady(readyUrl, () => isRunning(child) && !signal.aborted))) {
@@ -68,6 +79,33 @@ export function endWithUs(child: ChildProcess, signal: NodeJS.Signals): void {
   const args = ['-c', script, 'sh', signal.replace('SIG', ''), String(child.pid)]
   const guard = spawn('sh', args, { detached: true, stdio: ['pipe', 'ignore', 'ignore'] })
   child.once('exit', () => guard.kill('SIGKILL'))
+}
+
+/** A log that is longer is begun anew, and what it held is kept beside it until the next time. */
+const longestLogBytes = 16 * 1024 * 1024
+
+/**
+ * Watches the log of a child, which must append to it, until that ends: there are at most the log
+ * and one older, `LOG.1`. Lines of the moment between copy and cut are lost.
+ */
+export function keepShort(logFile: string, child: ChildProcess): void {
+  let cutting = false
+  const timer = setInterval(async () => {
+    if (cutting) return
+    cutting = true
+    await cutIfLong(logFile).catch(() => {})
+    cutting = false
+  }, 1000)
+  timer.unref()
+  child.once('exit', () => clearInterval(timer))
+}
+
+/** Where there is no room for a copy, the room is what is wanted most. */
+async function cutIfLong(logFile: string): Promise<void> {
+  if ((await stat(logFile)).size <= longestLogBytes) return
+  const older = `${logFile}.1`
+  await copyFile(logFile, older).catch(() => rm(older, { force: true }))
+  await truncate(logFile)
 }
 
 async function stopLeftover(pidFile: string, args: readonly string[]): Promise<void> {

@@ -56,7 +56,7 @@ async function polled(tree: RedfishTree, expand: (body: unknown) => Answer) {
       return watts(samples).length === count && isOften
     })
     const perReading = samplesOf(await exporter.scrape(), 'cray_device_requests_per_reading')
-    const expansions = device.requests.filter((each) => each.includes('$expand'))
+    const expansions = device.requests.filter((each) => each.includes('/Sensors?$expand'))
     return { perReading: perReading[0]?.value ?? Number.NaN, expansions }
   } finally {
     await exporter.close()

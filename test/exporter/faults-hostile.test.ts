@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { ServerResponse } from 'node:http'
-import { answer, serveDevice, type TestDevice } from '../support/device.ts'
+import { answer, serveAnyone, serveDevice, type TestDevice } from '../support/device.ts'
 import {
   type Sample,
   samplesOf,
@@ -110,7 +110,7 @@ describe('a resource that gives', () => {
 describe('many devices that hang', () => {
   it('keep no other waiting, though they could take all requests that are allowed', async () => {
     const resources = nodeCard()
-    const hung = await serveDevice(() => {})
+    const hung = await serveAnyone(() => {})
     const server = await serveDevice((request, response) => {
       const path = request.url ?? ''
       answer(response, path in resources ? 200 : 404, resources[path] ?? {})

@@ -22,7 +22,7 @@ describeMockups('a recorded device, mangled', () => {
         fc.asyncProperty(fc.array(mangling, { minLength: 1, maxLength: 12 }), async (all) => {
           checkText(await textOf(xname, mangled(recorded, all)))
         }),
-        { numRuns: 300 },
+        { numRuns: 120 },
       )
     })
   }

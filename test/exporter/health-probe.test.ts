@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { SharedRuns } from '../../exporter/polling/shared.ts'
 import { until } from '../support/command.ts'
 import { answer, serveDevice } from '../support/device.ts'
-import { startTestExporter } from '../support/exporter.ts'
+import { samplesOf, startTestExporter } from '../support/exporter.ts'
 
 describe('a probe', () => {
   it('asks the device no more when its client has left', async () => {
@@ -19,8 +19,10 @@ describe('a probe', () => {
       devices,
       poll: { fastSeconds: 600, timeoutSeconds: 60 },
     })
-    const last = 'GET /jaws/config/info/units'
-    await exporter.scrapeUntil(() => server.requests.includes(last))
+    const slow = { round: 'slow' }
+    await exporter.scrapeUntil(
+      (all) => samplesOf(all, 'cray_device_round_requests', slow).length === 1,
+    )
     holding = true
     const client = new AbortController()
     const url = `${exporter.url}/probe?target=x3000m0`

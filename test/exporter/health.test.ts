@@ -143,8 +143,11 @@ describe('all devices of the simulator', () => {
       await exporter.scrapeUntil((all) => isUp(all) === devices.length)
       const probes = devices.map(({ xname }) => `/probe?target=${xname}`)
       assert.ok(probes.length > 5, `only ${probes.length} devices`)
-      for (const path of [...probes, '/metrics']) {
-        const input = await (await fetch(exporter.url + path)).text()
+      const texts = [...probes, '/metrics'].map(async (path) => {
+        const answer = await fetch(exporter.url + path)
+        return [path, await answer.text()] as const
+      })
+      for (const [path, input] of await Promise.all(texts)) {
         const { status, stdout, stderr } = spawnSync(promtool, ['check', 'metrics'], { input })
         assert.equal(`${path} ${stdout}${stderr}`, `${path} `)
         assert.equal(status, 0)

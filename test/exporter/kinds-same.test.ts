@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { parseSamples, samplesOf } from '../support/exporter.ts'
 import { measured } from '../support/measured.ts'
-import { collectionOf, link, type RedfishTree } from '../support/redfish.ts'
+import { collectionOf, excerpt, link, type RedfishTree } from '../support/redfish.ts'
 import { textOf } from '../support/shown.ts'
 
 const chassis = '/redfish/v1/Chassis'
@@ -13,9 +13,11 @@ async function shown(bmc: string, tree: RedfishTree) {
   return parseSamples(await textOf(bmc, new Map(Object.entries(tree))))
 }
 
-/** What a server with these sensors and these older resources shows, as `watts 200`. */
-async function both(own: Record<string, object>, power: object, thermal: object = {}) {
-  const tree = {
+const serverPower = 'cray_server_power_watts'
+
+/** A server with these sensors and these older resources. */
+function treeOf(own: Record<string, object>, power: object, thermal: object = {}): RedfishTree {
+  return {
     ...collectionOf(chassis, {
       board: {
         ...{ Sensors: link(sensors), Power: link(`${board}/Power`) },
@@ -26,7 +28,12 @@ async function both(own: Record<string, object>, power: object, thermal: object 
     [`${board}/Power`]: power,
     [`${board}/Thermal`]: thermal,
   }
-  return measured(await shown(xname, tree), xname).map((key) => key.replace(/^\S+ /, ''))
+}
+
+/** What it shows, as `watts 200`. */
+async function both(own: Record<string, object>, power: object, thermal: object = {}) {
+  const samples = await shown(xname, treeOf(own, power, thermal))
+  return measured(samples, xname).map((key) => key.replace(/^\S+ /, ''))
 }
 
 const watts = (Reading: number, more: object) => ({ ...more, Reading, ReadingUnits: 'W' })
@@ -62,7 +69,148 @@ describe('a supply that sensors and the old Power tell of', () => {
   })
 })
 
+describe('a power that sensors and the old Power tell of', () => {
+  const control = (Name: string, PowerConsumedWatts: number) => ({ Name, PowerConsumedWatts })
+
+  it('is shown once where both are of the whole server', async () => {
+    for (const name of ['total power', 'Sys Power', 'System Board Pwr Consumption']) {
+      const power = { PowerControl: [control('Chassis Power Control', 200)] }
+      assert.deepEqual(await both({ a: watts(201, { Name: name }) }, power), ['watts 200'])
+    }
+  })
+
+  it('is shown once where the newer schema tells of the whole without its sensor', async () => {
+    const own = { a: watts(201, { Name: 'Total Power' }), b: watts(51, { Name: 'CPU Power' }) }
+    const path = `${board}/EnvironmentMetrics`
+    const tree: RedfishTree = { ...treeOf(own, {}), [path]: { PowerWatts: { Reading: 200 } } }
+    Object.assign(tree[board] as object, { EnvironmentMetrics: link(path) })
+    const found = measured(await shown(xname, tree), xname)
+    assert.deepEqual(found, [`${xname}n0 watts 200`, `${xname}n0 watts 51`])
+  })
+
+  it('is shown once for each share, and told apart by name', async () => {
+    const own = {
+      a: watts(201, { Name: 'Sys Power' }),
+      b: watts(51, { Name: 'CPU Power' }),
+      c: watts(31, { Name: 'MEM Power' }),
+      d: watts(9, { Name: 'Fan Power' }),
+    }
+    const PowerControl = [
+      control('Server Power Control', 200),
+      control('CPU Sub-system Power', 50),
+      control('Memory Sub-system Power', 30),
+    ]
+    const found = await both(own, { PowerControl })
+    assert.deepEqual(found, ['watts 200', 'watts 30', 'watts 50', 'watts 9'])
+    const shares = samplesOf(await shown(xname, treeOf(own, { PowerControl })), serverPower)
+    assert.deepEqual(
+      shares.map(({ labels }) => labels['name']).sort(),
+      PowerControl.map(({ Name }) => Name).sort(),
+    )
+  })
+
+  it('loses nothing where it may be either of two', async () => {
+    const own = { a: watts(201, { Name: 'Node Power' }), b: watts(202, { Name: 'Board Power' }) }
+    const found = await both(own, { PowerControl: [control('Server Power', 200)] })
+    assert.deepEqual(found, ['watts 200', 'watts 201', 'watts 202'])
+  })
+
+  it('is that of a supply by its name and side', async () => {
+    const own = {
+      a: watts(211, { Name: 'PSU1 Input Power' }),
+      b: watts(201, { Name: 'PSU1 Output Power' }),
+      c: watts(99, { Name: 'PSU2 Output Power' }),
+      d: { Name: 'PSU1 Input Voltage', Reading: 231, ReadingUnits: 'V' },
+    }
+    const supply = { PowerInputWatts: 210, PowerOutputWatts: 200, LineInputVoltage: 230 }
+    const found = await both(own, { PowerSupplies: [{ Name: 'PSU1', ...supply }] })
+    assert.deepEqual(found, ['volts 231', 'watts 201', 'watts 211', 'watts 99'])
+  })
+})
+
+describe('a fan of the old Thermal and a newer one', () => {
+  const newer = (SpeedPercent: object) => ({
+    ...{ [`${board}/ThermalSubsystem`]: { Fans: link(`${board}/ThermalSubsystem/Fans`) } },
+    ...collectionOf(`${board}/ThermalSubsystem/Fans`, { A: { Name: 'bay A', SpeedPercent } }),
+  })
+  const found = async (speed: object, ...old: object[]) => {
+    const tree = {
+      ...collectionOf(chassis, {
+        board: {
+          Thermal: link(`${board}/Thermal`),
+          ThermalSubsystem: link(`${board}/ThermalSubsystem`),
+        },
+      }),
+      ...newer(speed),
+      [`${board}/Thermal`]: { Fans: old },
+    }
+    return measured(await shown(xname, tree), xname).map((key) => key.replace(/^\S+ /, ''))
+  }
+  const rpm = (Name: string, Reading: number) => ({ Name, Reading, ReadingUnits: 'RPM' })
+
+  it('are the same where both tell of turns, whatever their names', async () => {
+    const both = await found({ Reading: 40, SpeedRPM: 4000 }, rpm('System Fan', 4010))
+    assert.deepEqual(both, ['ratio 0.4', 'rpm 4000'])
+  })
+
+  it('lose nothing where only the old one tells of turns, or there are more of them', async () => {
+    assert.deepEqual(await found({ Reading: 40 }, rpm('System Fan', 4010)), [
+      'ratio 0.4',
+      'rpm 4010',
+    ])
+    const more = await found({ SpeedRPM: 4000 }, rpm('one', 4010), rpm('two', 4020))
+    assert.deepEqual(more, ['rpm 4000', 'rpm 4010', 'rpm 4020'])
+  })
+})
+
 describe('a temperature, voltage or fan under two names', () => {
+  it('is shown once by the end of its MemberId, as Dell has them', async () => {
+    const own = {
+      PS1Voltage: { Name: 'x', Reading: 230, ReadingUnits: 'V' },
+      'Fan.Embedded.1A': { Name: 'y', Reading: 900, ReadingUnits: 'RPM' },
+    }
+    const found = await both(
+      own,
+      { Voltages: [{ Name: 'v', ReadingVolts: 231, MemberId: 'iDRAC.Embedded.1#PS1Voltage' }] },
+      { Fans: [{ Name: 'f', Reading: 901, MemberId: '0x17||Fan.Embedded.1A' }] },
+    )
+    assert.deepEqual(found, ['rpm 900', 'volts 230'])
+  })
+
+  it('is shown once where the newer is a copy of the older', async () => {
+    const tree = treeOf(
+      {},
+      {},
+      {
+        Temperatures: [
+          { '@odata.id': `${board}/Thermal#Temperatures/0`, Name: '01-Inlet', ReadingCelsius: 21 },
+          { '@odata.id': `${board}/Thermal#Temperatures/1`, Name: '02-CPU', ReadingCelsius: 40 },
+        ],
+      },
+    )
+    Object.assign(tree[board] as object, {
+      EnvironmentMetrics: link(`${board}/EnvironmentMetrics`),
+    })
+    tree[`${board}/EnvironmentMetrics`] = {
+      TemperatureCelsius: excerpt(`${board}/Thermal#/Temperatures/0`, 22),
+    }
+    const found = measured(await shown(xname, tree), xname)
+    assert.deepEqual(found, [`${xname}n0 celsius 22`, `${xname}n0 celsius 40`])
+  })
+
+  it('is one sensor where names differ by blanks and case alone, but not by numbers', async () => {
+    const own = {
+      a: { Name: 'CPU1Temp', Reading: 20, ReadingUnits: 'Cel' },
+      b: { Name: 'DIMM 1 1', Reading: 30, ReadingUnits: 'Cel' },
+    }
+    const old = [
+      { Name: 'CPU1 Temperature', ReadingCelsius: 21 },
+      { Name: 'DIMM 11', ReadingCelsius: 31 },
+    ]
+    const found = await both(own, {}, { Temperatures: old })
+    assert.deepEqual(found, ['celsius 20', 'celsius 30', 'celsius 31'])
+  })
+
   it('is shown once by DataSourceUri, by MemberId or by RelatedItem', async () => {
     const own = {
       one: { Reading: 20, ReadingUnits: 'Cel' },

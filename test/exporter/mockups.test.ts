@@ -7,7 +7,9 @@ import {
   startTestExporter,
   type TestExporter,
 } from '../support/exporter.ts'
-import { describeMockups, recorded, serveMockup } from '../support/mockups.ts'
+import { measured } from '../support/measured.ts'
+import { allRecorded, describeMockups, recorded, serveMockup } from '../support/mockups.ts'
+import { rawReadings } from '../support/raw-readings.ts'
 
 const kinds = {
   x1000c0b0: 'CMM',
@@ -30,8 +32,12 @@ describeMockups('the recorded devices, scraped', () => {
       servers.push(server)
       devices.push({ xname, server })
     }
-    exporter = await startTestExporter({ devices })
-    all = await exporter.scrapeUntil(hasSlowReadings)
+    exporter = await startTestExporter({ devices, poll: { fastSeconds: 1, slowSeconds: 5 } })
+    const counts = new Map<string, number>()
+    for (const [xname, kind] of Object.entries(kinds)) {
+      counts.set(xname, rawReadings(kind, xname, await allRecorded(kind)).length)
+    }
+    all = await exporter.scrapeUntil((samples) => hasSlowReadings(samples, counts))
   })
 
   after(async () => {
@@ -213,24 +219,18 @@ describeMockups('the recorded devices, scraped', () => {
   })
 })
 
-/** One of the last things that each device is asked for. */
-function hasSlowReadings(samples: Sample[]): boolean {
+/** Whether each device has told as much as it measures, and the last of its states. */
+function hasSlowReadings(samples: Sample[], counts: ReadonlyMap<string, number>): boolean {
   const late = [
-    [
-      'cray_sensor_temperature_celsius',
-      { bmc: 'x1000c0b0', sensor: 'VoltageRegulator2Temperature' },
-    ],
-    [
-      'cray_sensor_temperature_celsius',
-      { bmc: 'x1000c0s0b0', sensor: 'GPUSubsystemGPU7Temperature' },
-    ],
-    ['cray_node_idle_power_watts', { xname: 'x1000c0s1b0n1' }],
-    ['cray_sensor_temperature_celsius', { xname: 'x1000c0s1b0n1', sensor: 'CPU1Temperature' }],
+    ['cray_leak_alarm_state', { xname: 'x1000c0s0b0', alarm: 'LeakIndicatorFatal' }],
+    ['cray_power_state', { xname: 'x1000c0s0' }],
     ['cray_power_state', { xname: 'x3000c0s1b0n0' }],
     ['cray_power_state', { xname: 'x3000c0s2b1n0' }],
-    ['cray_pdu_humidity_ratio', {}],
   ] as const
-  return late.every(([name, labels]) => samplesOf(samples, name, labels).length > 0)
+  return (
+    [...counts].every(([xname, count]) => measured(samples, xname).length >= count) &&
+    late.every(([name, labels]) => samplesOf(samples, name, labels).length > 0)
+  )
 }
 
 interface RawSensor {

@@ -17,13 +17,20 @@ export interface TestDevice {
 export const login = { username: 'root', password: 'initial0' }
 
 /** Answers requests that are logged in with `listener`, others with 401. */
-export async function serveDevice(listener: RequestListener): Promise<TestDevice> {
+export function serveDevice(listener: RequestListener): Promise<TestDevice> {
+  return serveAnyone((request, response) => {
+    if (isLoggedIn(request)) listener(request, response)
+    else answer(response, 401, { error: { message: 'no login' } })
+  })
+}
+
+/** Answers all requests with `listener`, logged in or not. */
+export async function serveAnyone(listener: RequestListener): Promise<TestDevice> {
   const { private: key, cert } = await certificate
   const requests: string[] = []
   const server = createServer({ key, cert }, (request, response) => {
     requests.push(`${request.method} ${request.url}`)
-    if (isLoggedIn(request)) listener(request, response)
-    else answer(response, 401, { error: { message: 'no login' } })
+    listener(request, response)
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

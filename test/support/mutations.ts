@@ -46,7 +46,16 @@ export const mutations: Record<string, Mutation> = {
         ...('Vendor' in holder && typeof holder['Vendor'] === 'string' && { Vendor: 'Acme' }),
       })),
     ),
-  'collections in pages': (twin, pick) => onDevice(twin, (tree) => paged(tree, 2 + (pick % 5))),
+  'collections in pages': (twin, pick) =>
+    onDevice(twin, (tree) => paged(tree, 2 + (pick % 5), ['..', '', aHost][pick % 3])),
+  'links with a host': (twin) =>
+    onDevice(twin, (tree) =>
+      mapHolders(tree, (holder) => {
+        const link = holder['@odata.id']
+        if (typeof link !== 'string') return holder
+        return { ...holder, '@odata.id': link.replace(/^(?=\/)/, aHost) }
+      }),
+    ),
   'links with a slash at the end': (twin) =>
     onDevice(twin, (tree) =>
       mapHolders(tree, (holder) => {
@@ -101,7 +110,16 @@ export const mutations: Record<string, Mutation> = {
     })),
   'numbers as text': (twin, pick) =>
     onDevice(twin, (tree) => mapReadings(tree, pick, (reading) => String(reading))),
+  'members with their bodies': (twin) =>
+    onDevice(twin, (tree) =>
+      mapHolders(tree, (holder) => {
+        const { Members } = holder
+        return Array.isArray(Members) ? { ...holder, Members: Members.map(withBody(tree)) } : holder
+      }),
+    ),
 }
+
+const aHost = 'https://10.0.0.1'
 
 /** The device without a field, wherever it stands. */
 export function withoutField(tree: ReadonlyMap<string, unknown>, field: string): Tree {
@@ -161,8 +179,15 @@ function mapReadings(tree: Tree, pick: number, change: (value: number) => unknow
   )
 }
 
-/** Each collection in pages of so many members, linked as Intel servers link them. */
-function paged(tree: Tree, size: number): Tree {
+function withBody(tree: Tree) {
+  return (link: Holder) => ({ ...link, ...Object(tree.get(String(link['@odata.id']))) })
+}
+
+/**
+ * Each collection in pages of so many members, linked as Intel servers link them, with a host, or
+ * from where they are (`..`).
+ */
+function paged(tree: Tree, size: number, form = ''): Tree {
   const found: Tree = new Map()
   for (const [path, body] of tree) {
     const members = (body as Holder)['Members']
@@ -170,12 +195,13 @@ function paged(tree: Tree, size: number): Tree {
       found.set(path, body)
       continue
     }
+    const before = form === '..' ? '' : form + path
     for (let at = 0; at < members.length; at += size) {
       const next = at + size < members.length
       found.set(at === 0 ? path : `${path}?$skiptoken=${at}`, {
         ...(body as Holder),
         Members: members.slice(at, at + size),
-        ...(next && { 'Members@odata.nextLink': `${path}?$skiptoken=${at + size}` }),
+        ...(next && { 'Members@odata.nextLink': `${before}?$skiptoken=${at + size}` }),
       })
     }
   }

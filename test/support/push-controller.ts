@@ -22,6 +22,7 @@ interface Behaviour {
 
 /** A node controller with a node's power and energy, which keeps what it is subscribed to. */
 export async function serveController(behaviour: Behaviour = {}): Promise<Controller> {
+  start = Date.now() - 60_000
   const resources = new Map<string, unknown>(Object.entries(controllerResources()))
   const made: unknown[] = []
   const deleted: string[] = []
@@ -78,8 +79,8 @@ function controllerResources(): Record<string, unknown> {
   }
 }
 
-/** A minute ago and later: devices tell what is past. */
-const start = Date.now() - 60_000
+/** A minute before the controller was started and later: devices tell what is past. */
+let start = 0
 export const atSecond = (seconds: number) => new Date(start + seconds * 1000).toISOString()
 
 export function polled(type: string, units: string, value: number, seconds = 0): object {
