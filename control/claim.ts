@@ -1,13 +1,16 @@
 import type { Pool, PoolClient } from 'pg'
 import { inTransaction } from '../remote-write/postgres/transaction.ts'
-import type { Operation } from './operation.ts'
-import type { Lease } from './queue.ts'
+import { withoutNulls } from './audit.ts'
+import type { Lease } from './claim-loop.ts'
+import type { Draws } from './draw.ts'
+import { allowedNow, type TurnedOn } from './ramp.ts'
 import { isController, type Relative } from './sequence.ts'
-import type { Task } from './task.ts'
+import { newTask, type Task } from './task.ts'
+import type { RampSettings } from './transition-settings.ts'
 
 /** A task that this process has a lease on. */
 export interface ClaimedTask {
-  taskId: string
+  id: string
   transitionId: string
   xname: string
   /** xname of the controller. */
@@ -20,9 +23,10 @@ export interface ClaimedTask {
   relatives: readonly Relative[]
 }
 
-/** How fast nodes may be turned on; more wait for their turn. */
+/** How fast nodes may be turned on, and what each is counted as; more wait for their turn. */
 export interface Ramp {
-  nodesPerMinute: number
+  settings: RampSettings
+  draws: Draws
 }
 
 /**
@@ -39,15 +43,20 @@ export async function claimTasks(
     await client.query('select pg_advisory_xact_lock($1)', [claimLock])
     const claim = async (most: number, ramped: boolean | null) => {
       if (most <= 0) return []
-      const values = [lease.owner, lease.seconds, most, ramped]
+      const values = [lease.owner, most, ramped, lease.seconds]
       return (await client.query<ClaimedRow>(claimTasksSql, values)).rows.map(claimedTask)
     }
     if (ramp === undefined) return await claim(limit, null)
     const others = await claim(limit, false)
-    const allowed = Math.min(limit - others.length, await allowance(client, ramp, now))
-    return [...others, ...(await claim(allowed, true))]
+    const most = Math.min(limit - others.length, mostOnAtOnce)
+    const { rows } = await client.query<{ xname: string }>(waitingSql, [lease.owner, most, true])
+    const waiting = rows.map(({ xname }) => xname)
+    return [...others, ...(await claim(await allowance(client, { waiting, ramp, now }), true))]
   })
 }
+
+/** Nodes turned on by one round of claims where there is a ramp: what they draw is looked up. */
+const mostOnAtOnce = 200
 
 /** Chosen at random; no other part of Joulebridge uses this number. */
 const claimLock = 2_028_007_001
@@ -56,30 +65,33 @@ const claimLock = 2_028_007_001
 const isRamped = `task.phase = 'on' and task.command = 'none' and task.xname ~ 'n[0-9]+$'`
 
 const turnedOnSql = `
-  select
-    count(*) filter (where sent_at > $1::timestamptz - interval '10 seconds')::integer as lately,
-    count(*) filter (where sent_at > $1::timestamptz - interval '1 minute')::integer as minute,
-    (select count(*)::integer from task
-      where lease_until > now() and state in ('new', 'in-progress') and ${isRamped}) as pending
+  select xname, extract(epoch from $1::timestamptz - sent_at)::float8 as "secondsAgo"
   from task
   where action = 'on' and sent_at > $1::timestamptz - interval '1 minute'
-    and xname ~ 'n[0-9]+$'`
+    and xname ~ 'n[0-9]+$'
+  union all
+  select xname, 0 from task
+  where lease_until > now() and state in ('new', 'in-progress') and ${isRamped}`
 
-/** Nodes that may be turned on now: so many in any minute, and a sixth in any ten seconds. */
-async function allowance(client: PoolClient, { nodesPerMinute }: Ramp, now: Date): Promise<number> {
-  type Row = { lately: number; minute: number; pending: number }
-  const { rows } = await client.query<Row>(turnedOnSql, [now])
-  const { lately = 0, minute = 0, pending = 0 } = rows[0] ?? {}
-  const inMinute = Math.floor(nodesPerMinute) - minute
-  const atOnce = Math.ceil(nodesPerMinute / 6) - lately
-  return Math.max(0, Math.min(inMinute, atOnce) - pending)
+/** How many of the nodes that wait may be turned on now. */
+async function allowance(
+  client: PoolClient,
+  { waiting, ramp, now }: { waiting: readonly string[]; ramp: Ramp; now: Date },
+): Promise<number> {
+  if (waiting.length === 0) return 0
+  const { settings, draws } = ramp
+  const recent = (await client.query<TurnedOn>(turnedOnSql, [now])).rows
+  const all = [...waiting, ...recent.map(({ xname }) => xname)]
+  const drawOf = settings.wattsPerMinute === undefined ? undefined : await draws(client, all, now)
+  const wattsOf = (xname: string) => drawOf?.(xname).watts ?? 0
+  return allowedNow({ waiting, recent, ramp: settings, wattsOf })
 }
 
 /**
  * Whose turn it is says `turnOf` in sequence.ts; here stand its two rules of waiting, which hold
  * for good once they are met: none below before its off, none around that has not ended.
  */
-const claimTasksSql = `
+const claimable = `
   with awaited as materialized (
     select distinct transition_id, unnest(parents) as xname from task
     where state in ('new', 'in-progress') and phase = 'off' and parents <> '{}'
@@ -87,7 +99,7 @@ const claimTasksSql = `
     select task_id from task
     where state in ('new', 'in-progress')
       and (lease_until is null or lease_until <= now())
-      and ($4::boolean is null or (${isRamped}) = $4)
+      and ($3::boolean is null or (${isRamped}) = $3)
       and not exists (
         select from task as other
         where other.device = task.device and other.lease_until > now() and other.lease_owner <> $1)
@@ -99,21 +111,30 @@ const claimTasksSql = `
         where parent.transition_id = task.transition_id and parent.xname = any (task.parents)
           and parent.state in ('new', 'in-progress')))
     order by task_id
-    limit $3
+    limit $2
     for update skip locked
-  )
+  )`
+
+const waitingSql = `
+  ${claimable}
+  select xname from claimable join task using (task_id) order by task_id`
+
+const claimTasksSql = `
+  ${claimable}
   update task
-  set state = 'in-progress', lease_owner = $1, lease_until = now() + make_interval(secs => $2)
+  set state = 'in-progress', lease_owner = $1, lease_until = now() + make_interval(secs => $4)
   from claimable, transition
   where task.task_id = claimable.task_id and transition.transition_id = task.transition_id
-  returning task.task_id, task.transition_id, xname, device,
-    abort_signaled_at is not null as aborted, operation, deadline_minutes, deadline_seconds,
-    expires_at, forced, parents <> '{}' as has_parents, has_children, phase, state, description,
-    error, action, reset_type, command, sent_at, tries, silences, deadline_at, observed_before,
-    observed, mark, is_proven, steps,
+  returning task.task_id as id, task.transition_id as "transitionId", xname, device, steps,
+    abort_signaled_at is not null as aborted, operation, deadline_minutes as "deadlineMinutes",
+    deadline_seconds as "deadlineSeconds", expires_at as "expiresAt", forced,
+    parents <> '{}' as "hasParents", has_children as "hasChildren", phase, state, description,
+    error, action, reset_type as "resetType", command, sent_at as "sentAt", tries, silences,
+    deadline_at as "deadlineAt", observed_before as "observedBefore", observed, mark,
+    is_proven as "isProven",
     case when parents <> '{}' or has_children then (
-      select jsonb_agg(jsonb_build_object('xname', xname, 'relation', relation,
-        'isOpen', state in ('new', 'in-progress'), 'phase', phase, 'observed', observed))
+      select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('xname', xname, 'relation', relation,
+        'isOpen', state in ('new', 'in-progress'), 'phase', phase, 'observed', observed)))
       from (
         select 'parent' as relation, around.* from task as around
         where around.transition_id = task.transition_id and around.xname = any (task.parents)
@@ -123,77 +144,15 @@ const claimTasksSql = `
           and task.xname = any (within.parents)
       ) as relative) end as relatives`
 
-interface ClaimedRow {
-  task_id: string
-  transition_id: string
-  xname: string
-  device: string
-  aborted: boolean
-  operation: Operation
-  deadline_minutes: number
-  deadline_seconds: Task['deadlineSeconds'] | null
-  expires_at: Date
-  forced: boolean
-  has_parents: boolean
-  has_children: boolean
-  phase: Task['phase']
-  state: Task['state']
-  description: string
-  error: string | null
-  action: Task['action'] | null
-  reset_type: string | null
-  command: Task['command']
-  sent_at: Date | null
-  tries: number
-  silences: number
-  deadline_at: Date | null
-  observed_before: Task['observed'] | null
-  observed: Task['observed'] | null
-  mark: string | null
-  is_proven: boolean
-  steps: number
-  relatives: (Omit<Relative, 'observed'> & { observed: Relative['observed'] | null })[] | null
-}
+type ClaimedRow = Omit<ClaimedTask, 'task' | 'relatives'> & {
+  relatives?: ClaimedTask['relatives']
+} & Parameters<typeof newTask>[0]
 
 function claimedTask(row: ClaimedRow): ClaimedTask {
-  return {
-    taskId: row.task_id,
-    transitionId: row.transition_id,
-    xname: row.xname,
-    device: row.device,
-    aborted: row.aborted,
-    steps: row.steps,
-    relatives: (row.relatives ?? []).map((relative) => ({
-      ...relative,
-      observed: relative.observed ?? undefined,
-    })),
-    task: {
-      operation: row.operation,
-      deadlineMinutes: row.deadline_minutes,
-      deadlineSeconds: row.deadline_seconds ?? {},
-      expiresAt: row.expires_at,
-      forced: row.forced,
-      isController: isController(row.xname),
-      hasParents: row.has_parents,
-      hasChildren: row.has_children,
-      phase: row.phase,
-      state: row.state,
-      description: row.description,
-      error: row.error ?? undefined,
-      action: row.action ?? undefined,
-      resetType: row.reset_type ?? undefined,
-      command: row.command,
-      sentAt: row.sent_at ?? undefined,
-      tries: row.tries,
-      silences: row.silences,
-      deadlineAt: row.deadline_at ?? undefined,
-      observedBefore: row.observed_before ?? undefined,
-      observed: row.observed ?? undefined,
-      mark: row.mark ?? undefined,
-      isProven: row.is_proven,
-      confirmedBy: undefined,
-    },
-  }
+  const known = withoutNulls(row)
+  const { id, transitionId, xname, device, aborted, steps, relatives = [], ...given } = known
+  const task = newTask({ ...given, isController: isController(xname) })
+  return { id, transitionId, xname, device, aborted, steps, relatives, task }
 }
 
 const renewLeasesSql = `
@@ -212,15 +171,11 @@ export async function renewLeases(
   return new Set(result.rows.map(({ task_id }) => task_id))
 }
 
-const releaseTasksSql = `
+const releaseTaskSql = `
   update task set lease_owner = null, lease_until = null
-  where task_id = any ($2::bigint[]) and lease_owner = $1`
+  where task_id = $2 and lease_owner = $1`
 
-/** Leaves tasks to whoever claims them next. */
-export async function releaseTasks(
-  pool: Pool,
-  lease: Lease,
-  taskIds: readonly string[],
-): Promise<void> {
-  await pool.query(releaseTasksSql, [lease.owner, taskIds])
+/** Leaves a task to whoever claims it next. */
+export async function releaseTask(pool: Pool, lease: Lease, taskId: string): Promise<void> {
+  await pool.query(releaseTaskSql, [lease.owner, taskId])
 }

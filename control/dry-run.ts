@@ -1,10 +1,14 @@
 import pLimit from 'p-limit'
+import type { Pool } from 'pg'
+import { parseXname } from '../exporter/inventory/xname.ts'
 import { RedfishError } from '../exporter/redfish/error.ts'
 import { errorText } from '../exporter/service/log.ts'
 import type { Components } from './components.ts'
 import { requestOf } from './controller.ts'
+import type { Draws } from './draw.ts'
 import { observeSystem } from './observe.ts'
 import type { PlanEntry } from './openapi/schema.ts'
+import { isRestart } from './operation.ts'
 import type { PlannedTask } from './plan.ts'
 import type { TransitionRequest } from './request.ts'
 import { isController } from './sequence.ts'
@@ -13,8 +17,10 @@ import { newTask } from './task.ts'
 import { nextStep } from './transition.ts'
 
 interface DryRun {
+  pool: Pool
   components: Pick<Components, 'read'>
-  settings: Pick<ControlSettings, 'inFlight' | 'statusSeconds'>
+  settings: Pick<ControlSettings, 'inFlight' | 'statusSeconds' | 'ramp'>
+  draws: Draws
   now: () => Date
 }
 
@@ -29,11 +35,13 @@ export async function dryRun(
 ): Promise<object> {
   const limit = pLimit(context.settings.inFlight)
   const orders = ordersOf(tasks)
+  const counts = await rampCounts(request, tasks, context)
   const entries = tasks.map((task) =>
     limit(async () => ({
       ...(orders.has(task.xname) && { order: orders.get(task.xname) }),
       ...(await planOne(task, request, context)),
       ...(task.parents?.length && { parents: task.parents }),
+      ...counts.get(task.xname),
     })),
   )
   const plan = await Promise.all(entries)
@@ -67,6 +75,26 @@ async function planOne(
     if (!(cause instanceof RedfishError)) throw cause
     return { xname, action: 'blocked', reason: errorText(cause) }
   }
+}
+
+/** What the ramp counts each node as that is turned on; empty where it does not count watts. */
+async function rampCounts(
+  { operation }: TransitionRequest,
+  tasks: readonly PlannedTask[],
+  { pool, settings, draws, now }: DryRun,
+): Promise<Map<string, Pick<PlanEntry, 'rampWatts' | 'rampWattsFrom'>>> {
+  const endsOn = operation === 'On' || isRestart(operation)
+  if (settings.ramp.wattsPerMinute === undefined || !endsOn) return new Map()
+  const isNode = (xname: string) => parseXname(xname).type === 'Node'
+  const nodes = tasks.filter(({ xname, state }) => state === 'new' && isNode(xname))
+  const xnames = nodes.map(({ xname }) => xname)
+  const drawOf = await draws(pool, xnames, now())
+  return new Map(
+    xnames.map((xname) => {
+      const { watts: rampWatts, from: rampWattsFrom } = drawOf(xname)
+      return [xname, { rampWatts, rampWattsFrom }]
+    }),
+  )
 }
 
 /** Which tasks go together, 1 first: on after those around, off before them. */

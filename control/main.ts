@@ -7,13 +7,14 @@ import { createControlApp } from './app.ts'
 import { startCaps } from './caps/start.ts'
 import { createComponents } from './components.ts'
 import { discoverDevices } from './discover.ts'
+import { createDraws } from './draw.ts'
 import { createExporters } from './exporters.ts'
 import { registerHttpMetrics } from './http-metrics.ts'
 import { watchProtections } from './management.ts'
 import { registerControlMetrics } from './metrics.ts'
 import { createRate } from './rate.ts'
 import { oldestOpenSeconds } from './records.ts'
-import { Runner } from './runner.ts'
+import { startRunner } from './runner.ts'
 import type { ControlSettings } from './settings.ts'
 import { listenTls } from './tls.ts'
 
@@ -51,7 +52,9 @@ export async function startControl(
     caps.update(devices)
   }
   const discovery = await discoverDevices(settings, { registry, log, env, onDevices })
-  const runner = new Runner({ pool, components, exporters, metrics, log, now, settings })
+  const draws = createDraws(settings.ramp.wattsPerNode)
+  const work = { pool, components, exporters, metrics, draws, log, now, settings }
+  const runner = startRunner(work)
   const protections = watchProtections(settings, { log, env })
   const stop = async () => {
     await protections.close()
@@ -68,6 +71,7 @@ export async function startControl(
     components,
     caps,
     metrics,
+    draws,
     registry,
     log,
     env,

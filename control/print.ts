@@ -131,15 +131,19 @@ const plan = z.object({
       method: z.string().optional(),
       url: z.string().optional(),
       body: z.unknown().optional(),
+      rampWatts: z.number().optional(),
+      rampWattsFrom: z.string().optional(),
     }),
   ),
 })
 
 export function describePlan(answer: unknown): string {
   const { operation, plan: entries } = plan.parse(answer)
-  const rows = entries.map(({ order, xname, action, reason, method, url, body }) => {
+  const rows = entries.map(({ order, xname, action, reason, method, url, body, ...ramp }) => {
     const sent = method === undefined ? reason : `${method} ${url} ${JSON.stringify(body)}`
-    return [String(order ?? '-'), xname, action, sent]
+    const { rampWatts, rampWattsFrom } = ramp
+    const counted = rampWatts === undefined ? [] : [`${rampWatts} W by ${rampWattsFrom}`]
+    return [String(order ?? '-'), xname, action, sent, ...counted]
   })
   return [`${operation}: a dry run, nothing is sent`, table(rows)].join('\n').trimEnd()
 }

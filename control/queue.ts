@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Pool, PoolClient } from 'pg'
 import { RequestError } from '../exporter/service/request-error.ts'
 import { inTransaction } from '../remote-write/postgres/transaction.ts'
+import type { Lease } from './claim-loop.ts'
 import type { Action, Operation } from './operation.ts'
 import type { PlannedTask } from './plan.ts'
 import { lockCabinets, refuseHeld } from './reserve.ts'
@@ -118,12 +119,6 @@ async function insertTasks(
     has_children: hasChildren,
   }))
   await client.query(insertTasksSql, [transitionId, JSON.stringify(rows), createdAt])
-}
-
-export interface Lease {
-  /** The process: a UUID of its own for each start. */
-  owner: string
-  seconds: number
 }
 
 export interface TakenStep {

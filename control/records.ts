@@ -1,7 +1,9 @@
 import type { Pool } from 'pg'
 import { RequestError } from '../exporter/service/request-error.ts'
 import { withoutNulls } from './audit.ts'
+import type { TaskCounts } from './openapi/schema.ts'
 import type { Operation } from './operation.ts'
+import type { Position } from './request.ts'
 import type { PowerState } from './system.ts'
 import type { TaskState } from './task.ts'
 
@@ -12,10 +14,7 @@ export interface TransitionSummary {
   createTime: Date
   automaticExpirationTime: Date
   transitionStatus: 'new' | 'in-progress' | 'completed' | 'aborted' | 'abort-signaled'
-  taskCounts: Record<
-    'total' | 'new' | 'in-progress' | 'failed' | 'succeeded' | 'un-supported',
-    number
-  >
+  taskCounts: TaskCounts
   /** Beside PCS's: how it went, once it has ended; `completed` alone does not tell. */
   result?: 'succeeded' | 'partial' | 'failed'
 }
@@ -63,6 +62,40 @@ const summaryColumns = `
     case when open > 0 then null when succeeded = total then 'succeeded'
       when succeeded > 0 then 'partial' else 'failed' end as result
   from transition_summary`
+
+/** Which transitions are listed. */
+export interface TransitionPage {
+  limit: number
+  /** The last of the page before. */
+  after: Position | undefined
+  status?: string | undefined
+  xname?: string | undefined
+  /** Created in [from, to). */
+  from?: Date | undefined
+  to?: Date | undefined
+}
+
+const listTransitionsSql = `
+  ${summaryColumns}
+  where ($2::timestamptz is null or (created_at, transition_id) < ($2, $3::uuid))
+    and ($4::text is null or status = $4)
+    and ($5::text is null or exists (
+      select from task
+      where task.transition_id = transition_summary.transition_id and task.xname = $5))
+    and ($6::timestamptz is null or created_at >= $6)
+    and ($7::timestamptz is null or created_at < $7)
+  order by created_at desc, transition_id desc
+  limit $1`
+
+/** The newest first. */
+export async function listTransitions(
+  pool: Pool,
+  { limit, after, status, xname, from, to }: TransitionPage,
+): Promise<TransitionSummary[]> {
+  const filters = [after?.at, after?.id, status, xname, from, to].map((value) => value ?? null)
+  const { rows } = await pool.query<TransitionSummary>(listTransitionsSql, [limit, ...filters])
+  return rows.map(withoutNulls)
+}
 
 const getTransitionSql = `${summaryColumns} where transition_id = $1`
 

@@ -169,6 +169,7 @@ async function writeSettings(
       web: { listen_address: remoteWrite },
       topology_file: places.topologyFile,
       page: { control_url: `http://${control}/` },
+      alerts: places.prometheusProgram ? { url: `http://${places.prometheus}` } : {},
       exporters: [{ url: `http://${exporter}`, token: { file: secret('exporter-token') } }],
     },
     control: {

@@ -40,6 +40,9 @@ export interface StatusContext {
 /** The state of each component when it was asked last, and since when it has been that. */
 export type Changes = Map<string, { state: ShownPowerState; since: Date }>
 
+/** A silent controller may be asked for nodes that it never had. */
+const mostChanges = 100_000
+
 /** Reads the power of components from their devices, now: no state here is remembered. */
 export async function readPowerStatus(
   { xnames, powerState, managementState }: PowerStatusRequest,
@@ -115,6 +118,7 @@ function sinceWhen(
 ): Date {
   const before = changes.get(xname)
   if (before?.state === seen.state) return before.since
+  if (changes.size >= mostChanges) changes.clear()
   changes.set(xname, seen)
   return seen.since
 }

@@ -5,6 +5,7 @@ import { audit } from './audit.ts'
 import { requireRight, rightFor } from './authorize.ts'
 import type { Answer, Call, Handlers } from './call.ts'
 import type { Components } from './components.ts'
+import type { Draws } from './draw.ts'
 import { dryRun } from './dry-run.ts'
 import {
   checkConfirmed,
@@ -16,11 +17,11 @@ import {
   runningJobs,
   takesPower,
 } from './guard.ts'
-import type { ControlMetrics } from './metrics.ts'
+import type { WorkMetrics } from './metrics.ts'
 import { transitionQuery, transitionsQuery } from './openapi/schema.ts'
 import { type PlannedTask, planTransition } from './plan.ts'
 import { createTransition } from './queue.ts'
-import { getTransition, listSteps, listTasks } from './records.ts'
+import { getTransition, listSteps, listTasks, listTransitions } from './records.ts'
 import {
   formatCursor,
   parse,
@@ -31,13 +32,13 @@ import {
 } from './request.ts'
 import { refuseHeld } from './reserve.ts'
 import type { ControlSettings } from './settings.ts'
-import { listTransitionPage } from './transition-list.ts'
 
 export interface TransitionContext {
   settings: ControlSettings
   pool: Pool
   components: Components
-  metrics: ControlMetrics
+  metrics: Pick<WorkMetrics, 'accepted'>
+  draws: Draws
   log: Logger
   now: () => Date
   /** What only `override` reaches, now. @throws {UnavailableError} when that is not known. */
@@ -57,7 +58,7 @@ export function transitionHandlers(context: TransitionContext): Handlers<Transit
     async listTransitions({ query }) {
       const { limit = mostListed, cursor, ...filters } = parse(transitionsQuery, query)
       const after = parseCursor(cursor)
-      const transitions = await listTransitionPage(pool, { ...filters, limit, after })
+      const transitions = await listTransitions(pool, { ...filters, limit, after })
       const last = transitions.length === limit ? transitions.at(-1) : undefined
       const next = last && formatCursor({ at: last.createTime, id: last.transitionID })
       return { status: 200, body: { transitions, ...(next && { nextCursor: next }) } }
@@ -155,7 +156,7 @@ interface Told extends TransitionContext {
 function tell(transition_id: string, { user }: Call, context: Told): void {
   const { metrics, log, wake, targets, request } = context
   const { operation } = request
-  metrics.transitions.inc({ operation })
+  metrics.accepted.inc({ operation })
   log.info({ transition_id, operation, targets, user: user?.name }, 'transition accepted')
   wake()
 }

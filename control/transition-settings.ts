@@ -25,7 +25,7 @@ export const transitionSettings = {
     .strictObject({
       nodesPerMinute: z.number().min(1).optional(),
       wattsPerMinute: z.number().positive().optional(),
-      /** What a node that is turned on is counted as. */
+      /** What a node is counted as of which neither a power limit nor its power is recorded. */
       wattsPerNode: z.number().positive().default(1000),
     })
     .prefault({}),
@@ -33,10 +33,3 @@ export const transitionSettings = {
 
 export type RampSettings = z.output<typeof transitionSettings.ramp>
 export type ExporterAccess = z.output<typeof transitionSettings.exporters>[number]
-
-/** Both limits as one; undefined: none. */
-export function rampOf({ nodesPerMinute, wattsPerMinute, wattsPerNode }: RampSettings) {
-  const byWatts = wattsPerMinute === undefined ? undefined : wattsPerMinute / wattsPerNode
-  const limits = [nodesPerMinute, byWatts].filter((limit) => limit !== undefined)
-  return limits.length === 0 ? undefined : { nodesPerMinute: Math.max(1, Math.min(...limits)) }
-}

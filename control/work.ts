@@ -5,12 +5,13 @@ import { RedfishError } from '../exporter/redfish/error.ts'
 import { inTransaction } from '../remote-write/postgres/transaction.ts'
 import { type AuditEntry, audit } from './audit.ts'
 import type { ClaimedTask } from './claim.ts'
+import type { Hold } from './claim-loop.ts'
 import type { Components } from './components.ts'
 import { type Reset, requestOf } from './controller.ts'
 import type { Exporters } from './exporters.ts'
-import type { ControlMetrics } from './metrics.ts'
+import type { WorkMetrics } from './metrics.ts'
 import { describe, observeFailure, observeSilence, observeSystem } from './observe.ts'
-import { type Lease, recordStep } from './queue.ts'
+import { recordStep } from './queue.ts'
 import { turnOf } from './sequence.ts'
 import type { ResetAction } from './system.ts'
 import type { Task } from './task.ts'
@@ -21,26 +22,18 @@ export interface WorkContext {
   pool: Pool
   components: Components
   exporters: Exporters
-  metrics: ControlMetrics
+  metrics: Pick<WorkMetrics, 'deviceErrors'>
   now: () => Date
-  lease: Lease
   confirmSeconds: number
   /** Steps are kept so many at once: the rest of the pool is for claims and for the API. */
   keeping: LimitFunction
-  /** Gives up commands that are on their way; their outcome is then unknown. */
-  hurry: AbortSignal
+  /** The transitions whose end was asked for. */
+  aborted: () => ReadonlySet<string>
 }
 
 /** A claimed task while this process works on it. */
-export interface Assignment extends WorkContext {
+export interface Assignment extends WorkContext, Hold {
   claimed: ClaimedTask
-  aborted: boolean
-  /** Another has the lease, or the task was ended. */
-  isLost: boolean
-  /** How many steps of the task are kept. */
-  steps: number
-  /** Ends pauses and reads: the transition was aborted, or else the task is to be left. */
-  interrupt: AbortController
 }
 
 /** What has been learnt, and how. */
@@ -87,9 +80,9 @@ export async function workOn(assignment: Assignment): Promise<Task | undefined> 
 }
 
 /** What it has waited for may have ended so that it must not go on. */
-function blocked({ claimed, aborted }: Assignment): Look | undefined {
+function blocked({ claimed }: Assignment): Look | undefined {
   const turn = turnOf(claimed.task, claimed.relatives)
-  if (aborted || typeof turn === 'string') return undefined
+  if (claimed.aborted || typeof turn === 'string') return undefined
   return { observation: { kind: 'blocked', by: turn.blockedBy }, sent: undefined }
 }
 
@@ -103,9 +96,9 @@ async function keep(
   step: Step,
   { observation, sent, at, sending }: Taken,
 ): Promise<boolean> {
-  const { pool, claimed, lease, steps } = assignment
+  const { pool, claimed, lease } = assignment
   const taken = { at, sent, received: describe(observation), step }
-  const place = { taskId: claimed.taskId, steps, lease }
+  const place = { taskId: claimed.id, steps: claimed.steps, lease }
   const entry = auditEntry(claimed, step, { at, sending })
   const isKept = await assignment.keeping(async () => {
     if (entry === undefined) return await recordStep(pool, place, taken)
@@ -115,7 +108,7 @@ async function keep(
       return isRecorded
     })
   })
-  if (isKept) assignment.steps++
+  if (isKept) claimed.steps++
   return isKept
 }
 
@@ -134,21 +127,23 @@ function auditEntry(
 
 /** Asks the device; undefined when the task is to be left. */
 async function read(assignment: Assignment): Promise<Look | undefined> {
-  if (!assignment.interrupt.signal.aborted) {
+  const { claimed, aborted, interrupt } = assignment
+  if (!interrupt.aborted && !claimed.aborted) {
     const look = await readDevice(assignment)
-    if (!assignment.interrupt.signal.aborted) return look
+    if (!interrupt.aborted) return look
   }
-  return assignment.aborted ? { observation: { kind: 'abort' }, sent: undefined } : undefined
+  const isAborted = claimed.aborted || aborted().has(claimed.transitionId)
+  return isAborted ? { observation: { kind: 'abort' }, sent: undefined } : undefined
 }
 
 async function readDevice({ claimed, components, metrics, interrupt }: Assignment): Promise<Look> {
   try {
-    const system = await components.read(claimed.xname, interrupt.signal)
+    const system = await components.read(claimed.xname, interrupt)
     const sent = system && `GET ${system.path}`
     return { observation: observeSystem(system), sent, reset: system?.reset }
   } catch (error) {
     if (!(error instanceof RedfishError)) throw error
-    if (!interrupt.signal.aborted) metrics.deviceErrors.inc({ reason: error.kind })
+    if (!interrupt.aborted) metrics.deviceErrors.inc({ reason: error.kind })
     return { observation: observeSilence(error), sent: `GET ${error.path}` }
   }
 }
@@ -197,7 +192,7 @@ async function send(
 /** A tenth more at random: devices that were told at once are not all asked at once. */
 async function pause({ interrupt, now }: Assignment, until: Date): Promise<void> {
   const milliseconds = Math.max(0, until.getTime() - now().getTime()) * (1 + Math.random() / 10)
-  await sleep(milliseconds, undefined, { signal: interrupt.signal }).catch((error: unknown) => {
-    if (!interrupt.signal.aborted) throw error
+  await sleep(milliseconds, undefined, { signal: interrupt }).catch((error: unknown) => {
+    if (!interrupt.aborted) throw error
   })
 }

@@ -15,6 +15,8 @@ import {
   parseControl,
   parseEnvironment,
   parsePower,
+  parseZones,
+  zoneLinks,
 } from './limit.ts'
 
 /** The power limits of nodes, asked of their devices. */
@@ -118,7 +120,17 @@ async function readLimits(number: number, get: Get): Promise<PowerLimit[] | unde
     const found = parseEnvironment(environment, await ifAny(get(environment)))
     if (found.length > 0) return found
   }
-  return power === undefined ? [] : parsePower(power, await ifAny(get(power)))
+  if (power === undefined) return []
+  const body = await ifAny(get(power))
+  const zones = await readZones(body, get)
+  return zones.length > 0 ? zones : parsePower(power, body)
+}
+
+/** Linked to from Power, or from the service that it links to. */
+async function readZones(power: unknown, get: Get): Promise<PowerLimit[]> {
+  const { limits, service } = zoneLinks(power)
+  const path = limits ?? (service && linkAt(await ifAny(get(service)), 'Links', 'PowerLimit'))
+  return path === undefined ? [] : parseZones(path, await ifAny(get(path)))
 }
 
 /** A Cray EX node's Chassis has the name of its System, which does not link to it. */

@@ -39,6 +39,8 @@ type LimitPlace =
       /** Where a Gigabyte server's limits are switched on. */
       trigger: string | undefined
     }
+  /** `target`: the action that sets limits by zone. */
+  | { form: 'zone'; target: string; zone: number }
 
 /** A request that sets limits. */
 export interface LimitWrite {
@@ -49,6 +51,9 @@ export interface LimitWrite {
 
 /** Watts by name of the control; 0 removes the limit. */
 export type WantedLimits = Readonly<Record<string, number>>
+
+/** What PCS calls the limit of a node where the device has no name for it. */
+const nodeLimit = 'Node Power Limit'
 
 /**
  * A Control (DMTF Control schema) of a power limit; undefined for any other. Cray EX controllers
@@ -83,7 +88,7 @@ export function parseEnvironment(path: string, body: unknown): PowerLimit[] {
   const isOff = textAt(limit, 'ControlMode') === 'Disabled'
   return [
     {
-      name: 'Node Power Limit',
+      name: nodeLimit,
       scope: 'node',
       watts: isOff ? 0 : (numberAt(limit, 'SetPoint') ?? 0),
       min: numberAt(limit, 'AllowableMin') ?? numberAt(limit, 'SettingRangeMin'),
@@ -105,7 +110,9 @@ export function parsePower(path: string, body: unknown): PowerLimit[] {
     const oem = cray ?? fieldAt(control, 'Oem', 'Vendor')
     const limit = fieldAt(control, 'PowerLimit') ?? fieldAt(oem, 'PowerLimit')
     if (typeof limit !== 'object' || limit === null) return []
-    const name = textAt(control, 'Name') ?? 'Node Power Control'
+    // As PCS calls that of an iLO, which is known by its path (hms-power-control, power-cap.go).
+    const isHpe = index === 0 && path.endsWith('/Chassis/1/Power')
+    const name = isHpe ? nodeLimit : (textAt(control, 'Name') ?? 'Node Power Control')
     const none = cray === undefined ? null : 0
     return {
       name,
@@ -115,6 +122,29 @@ export function parsePower(path: string, body: unknown): PowerLimit[] {
       max: bound(numberAt(oem, 'PowerLimit', 'Max') ?? numberAt(control, 'PowerCapacityWatts')),
       powerUp: numberAt(oem, 'PowerResetWatts'),
       place: { form: 'power' as const, path, index, none, trigger },
+    }
+  })
+}
+
+/**
+ * Limits by zone of an `HpeServerAccPowerLimit` resource, as of an HPE Apollo 6500; its whole node
+ * is zone 0, the only one that PCS sets.
+ */
+export function parseZones(path: string, body: unknown): PowerLimit[] {
+  const action = 'HpeServerAccPowerLimit.ConfigurePowerLimit'
+  const target = textAt(body, 'Actions', `#${action}`, 'target') ?? `${path}/Actions/${action}`
+  return listAt(body, 'PowerLimits').map((limit) => {
+    const zone = numberAt(limit, 'ZoneNumber') ?? 0
+    const ranges = listAt(body, 'PowerLimitRanges')
+    const range = ranges.find((each) => (numberAt(each, 'ZoneNumber') ?? 0) === zone)
+    return {
+      name: zone === 0 ? nodeLimit : `Zone${zone} Power Limit`,
+      scope: 'node',
+      watts: numberAt(limit, 'PowerLimitInWatts') ?? 0,
+      min: numberAt(range, 'MinimumPowerLimit'),
+      max: bound(numberAt(range, 'MaximumPowerLimit')),
+      powerUp: undefined,
+      place: { form: 'zone', target, zone },
     }
   })
 }
@@ -134,6 +164,12 @@ export function limitLinks(chassis: unknown) {
     environment: linkAt(chassis, 'EnvironmentMetrics'),
     power: linkAt(chassis, 'Power'),
   }
+}
+
+/** Where a Power resource's limits by zone stand, or what links to them; undefined: nowhere. */
+export function zoneLinks(power: unknown) {
+  const links = fieldAt(power, 'Oem', 'Hpe', 'Links')
+  return { limits: linkAt(links, 'PowerLimit'), service: linkAt(links, 'AccPowerService') }
 }
 
 /** Why the limits cannot be set as wanted on a node that has these; empty: they can. */
@@ -185,6 +221,7 @@ export function limitWrites(limits: readonly PowerLimit[], wanted: WantedLimits)
     return watts === undefined || watts === limit.watts ? [] : { watts, place: limit.place }
   })
   const deep = new Map<string, unknown[]>()
+  const zones = new Map<string, unknown[]>()
   const power = new Map<string, PowerChange>()
   const writes: LimitWrite[] = []
   for (const { watts, place } of changed) {
@@ -195,6 +232,10 @@ export function limitWrites(limits: readonly PowerLimit[], wanted: WantedLimits)
       const change = power.get(place.path) ?? { trigger: place.trigger, entries: [], watts }
       change.entries[place.index] = { PowerLimit: { LimitInWatts: watts || place.none } }
       power.set(place.path, change)
+    } else if (place.form === 'zone') {
+      const PowerLimits = zones.get(place.target) ?? []
+      zones.set(place.target, PowerLimits)
+      PowerLimits.push({ PowerLimitInWatts: watts, ZoneNumber: place.zone })
     } else if (place.deep === undefined) {
       writes.push({ method: 'PATCH', path: place.path, body: setting(watts) })
     } else {
@@ -204,6 +245,9 @@ export function limitWrites(limits: readonly PowerLimit[], wanted: WantedLimits)
     }
   }
   for (const [path, Members] of deep) writes.push({ method: 'PATCH', path, body: { Members } })
+  for (const [path, PowerLimits] of zones) {
+    writes.push({ method: 'POST', path, body: { PowerLimits } })
+  }
   for (const [path, change] of power) writes.push(...powerWrites(path, change))
   return writes
 }

@@ -4,6 +4,7 @@ import { requireRight } from '../authorize.ts'
 import type { Answer, Call, Handlers } from '../call.ts'
 import type { Components } from '../components.ts'
 import { checkConfirmed, type Protection, protectionOf } from '../guard.ts'
+import type { WorkMetrics } from '../metrics.ts'
 import { pageQuery } from '../openapi/schema.ts'
 import {
   type CapRequest,
@@ -17,7 +18,6 @@ import {
 import type { ControlSettings } from '../settings.ts'
 import type { CapDevices } from './devices.ts'
 import { dryRunCaps } from './dry-run.ts'
-import type { CapMetrics } from './metrics.ts'
 import { getCap, listCapComponents, listCaps } from './records.ts'
 import { planCaps } from './request.ts'
 import { createCap } from './store.ts'
@@ -27,7 +27,7 @@ export interface CapContext {
   pool: Pool
   components: Pick<Components, 'controllerOf'>
   devices: CapDevices
-  metrics: CapMetrics
+  metrics: Pick<WorkMetrics, 'accepted'>
   log: Logger
   now: () => Date
   /** What only `override` reaches, now. @throws {UnavailableError} when that is not known. */
@@ -89,7 +89,7 @@ async function create(call: Call, request: CapRequest, context: CapContext): Pro
   })
   if (isNew) {
     const { type } = request
-    metrics.tasks.inc({ type })
+    metrics.accepted.inc({ type })
     const targets = planned.length
     log.info({ task_id: taskID, type, targets, user: user?.name }, 'power-cap task accepted')
     context.wake()

@@ -4,16 +4,16 @@ import type { Device } from '../../exporter/inventory/static.ts'
 import type { Logger } from '../../exporter/service/log.ts'
 import type { Components } from '../components.ts'
 import type { Exporters } from '../exporters.ts'
+import { capMetrics, registerWorkMetrics, type WorkMetrics } from '../metrics.ts'
 import type { ControlSettings } from '../settings.ts'
 import { type CapDevices, createCapDevices } from './devices.ts'
-import { type CapMetrics, registerCapMetrics } from './metrics.ts'
 import { oldestOpenCapSeconds } from './records.ts'
-import { CapRunner } from './runner.ts'
+import { startCapRunner } from './runner.ts'
 
 /** The work on power limits, as the API and the service need it. */
 export interface Caps {
   devices: CapDevices
-  metrics: CapMetrics
+  metrics: WorkMetrics
   wake(): void
   /** The devices from now on. */
   update(devices: readonly Device[]): void
@@ -33,16 +33,16 @@ interface CapsContext {
 
 export function startCaps(settings: ControlSettings, context: CapsContext): Caps {
   const { pool, components, exporters, registry, env, now } = context
-  const metrics = registerCapMetrics(registry, () => oldestOpenCapSeconds(pool, now()))
+  const oldestSeconds = () => oldestOpenCapSeconds(pool, now())
+  const metrics = registerWorkMetrics(registry, capMetrics, oldestSeconds)
   const devices = createCapDevices({ ...settings, env })
-  const { confirmSeconds } = settings
   const alone = <T>(xname: string, command: () => Promise<T>) =>
     components.alone(xname, async () => {
       const controller = components.controllerOf(xname) ?? xname
       await exporters.hold(controller)
       return await command().finally(() => exporters.release(controller))
     })
-  const runner = new CapRunner({ ...context, devices, metrics, settings, confirmSeconds, alone })
+  const runner = startCapRunner({ ...context, settings, devices, metrics, alone })
   return {
     devices,
     metrics,

@@ -3,7 +3,7 @@ import type { Pool, PoolClient } from 'pg'
 import { RequestError } from '../../exporter/service/request-error.ts'
 import { inTransaction } from '../../remote-write/postgres/transaction.ts'
 import { audit } from '../audit.ts'
-import type { Lease } from '../queue.ts'
+import type { Lease } from '../claim-loop.ts'
 import type { CapRequest } from '../request.ts'
 import type { WantedLimits } from './limit.ts'
 import type { PlannedCap } from './request.ts'
@@ -120,7 +120,7 @@ async function insertComponents(
 
 /** A component that this process has a lease on. */
 export interface ClaimedCap {
-  componentId: string
+  id: string
   taskId: string
   type: 'snapshot' | 'patch'
   xname: string
@@ -148,8 +148,8 @@ const claimSql = `
   set state = 'in-progress', lease_owner = $1, lease_until = now() + make_interval(secs => $2)
   from claimable, power_cap
   where component.component_id = claimable.component_id and power_cap.cap_id = component.cap_id
-  returning component.component_id as "componentId", component.cap_id as "taskId", type, xname,
-    device, wanted, expires_at as "expiresAt"`
+  returning component.component_id as id, component.cap_id as "taskId", type, xname, device,
+    wanted, expires_at as "expiresAt"`
 
 /** Chosen at random; no other part of Joulebridge uses this number. */
 const claimLock = 2_028_007_008
@@ -160,7 +160,7 @@ export async function claimCaps(pool: Pool, lease: Lease, limit: number): Promis
     await client.query('select pg_advisory_xact_lock($1)', [claimLock])
     const values = [lease.owner, lease.seconds, limit]
     const { rows } = await client.query<ClaimedRow>(claimSql, values)
-    rows.sort((a, b) => Number(a.componentId) - Number(b.componentId))
+    rows.sort((a, b) => Number(a.id) - Number(b.id))
     return rows.map((row) => ({ ...row, wanted: row.wanted ?? undefined }))
   })
 }
@@ -201,9 +201,9 @@ export async function recordSent(
   lease: Lease,
   { claimed, at, sent, before }: { claimed: ClaimedCap; at: Date; sent: string; before: string },
 ): Promise<boolean> {
-  const { componentId, taskId: workId, xname, type: operation } = claimed
+  const { id, taskId: workId, xname, type: operation } = claimed
   return await inTransaction(pool, async (client) => {
-    const { rowCount } = await client.query(recordSentSql, [componentId, lease.owner, at])
+    const { rowCount } = await client.query(recordSentSql, [id, lease.owner, at])
     if (rowCount !== 1) return false
     await audit(client, { at, event: 'sent', operation, workId, xname, before, sent })
     return true
@@ -231,13 +231,13 @@ export async function finishCap(
   lease: Lease,
   { claimed, at, ended }: { claimed: ClaimedCap; at: Date; ended: EndedCap },
 ): Promise<boolean> {
-  const { componentId, taskId: workId, xname, type } = claimed
+  const { id, taskId: workId, xname, type } = claimed
   const { state, error, shown, before, after } = ended
   // As PCS: a snapshot counts controls, a patch components.
   const operations = type === 'snapshot' ? Math.max(1, shown?.powerCapLimits.length ?? 0) : 1
   return await inTransaction(pool, async (client) => {
     const { rowCount } = await client.query(finishSql, [
-      componentId,
+      id,
       lease.owner,
       state,
       error ?? null,

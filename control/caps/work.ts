@@ -2,8 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Pool } from 'pg'
 import { RedfishError } from '../../exporter/redfish/error.ts'
 import { errorText } from '../../exporter/service/log.ts'
+import type { Hold } from '../claim-loop.ts'
+import type { WorkMetrics } from '../metrics.ts'
 import { observeFailure } from '../observe.ts'
-import type { Lease } from '../queue.ts'
+import type { ControlSettings } from '../settings.ts'
 import type { CapDevices } from './devices.ts'
 import {
   limitFaults,
@@ -14,22 +16,21 @@ import {
   unmetLimits,
   type WantedLimits,
 } from './limit.ts'
-import type { CapMetrics } from './metrics.ts'
 import { type ClaimedCap, type EndedCap, recordSent } from './store.ts'
 
 export interface CapWork {
   pool: Pool
   devices: CapDevices
-  metrics: CapMetrics
-  lease: Lease
+  metrics: Pick<WorkMetrics, 'deviceErrors'>
   now: () => Date
-  /** How long a device may take to show what it was told. */
-  settleSeconds: number
-  confirmSeconds: number
-  /** Gives up what is on its way to a device; its outcome is then unknown. */
-  hurry: AbortSignal
+  settings: Pick<ControlSettings, 'capSettleSeconds' | 'confirmSeconds'>
   /** Runs `command` when no other command to the node's controller runs in this process. */
   alone<T>(xname: string, command: () => Promise<T>): Promise<T>
+}
+
+/** A claimed component while this process works on it. */
+export interface CapAssignment extends CapWork, Hold {
+  claimed: ClaimedCap
 }
 
 /** How often a device is asked that gives no answer, or is busy. */
@@ -39,38 +40,32 @@ const maxBackOffSeconds = 10
 /**
  * Brings a component to its end: reads its limits and, for a patch, checks, sets and reads them
  * again. Where a process died before, the fresh reading tells what is still to be done. Undefined
- * when the component is to be left: it is another's by now, or `signal` was aborted.
+ * when the component is to be left: it is another's by now, or was interrupted.
  */
-export async function workOnCap(
-  claimed: ClaimedCap,
-  work: CapWork,
-  signal: AbortSignal,
-): Promise<EndedCap | undefined> {
-  if (work.now() >= claimed.expiresAt) return { state: 'failed', error: 'the task has expired' }
+export async function workOnCap(assignment: CapAssignment): Promise<EndedCap | undefined> {
+  const { claimed, now, interrupt } = assignment
+  if (now() >= claimed.expiresAt) return { state: 'failed', error: 'the task has expired' }
   try {
-    const limits = await read(claimed, work, signal)
+    const limits = await read(assignment)
     if (limits === undefined) return { state: 'failed', error: 'Xname not found in HSM' }
     if (limits.length === 0) return { state: 'unsupported', error: 'Missing Power Cap URI' }
     const { wanted } = claimed
     if (wanted === undefined) return { state: 'succeeded', shown: shownLimits(limits) }
-    return await set({ claimed, work, signal, wanted, before: limits })
+    return await set({ ...assignment, wanted, before: limits })
   } catch (error) {
-    if (signal.aborted) return undefined
+    if (interrupt.aborted) return undefined
     if (error instanceof RedfishError) return { state: 'failed', error: errorText(error) }
     throw error
   }
 }
 
-interface Setting {
-  claimed: ClaimedCap
-  work: CapWork
-  signal: AbortSignal
+interface Change extends CapAssignment {
   wanted: WantedLimits
   before: readonly PowerLimit[]
 }
 
-async function set(setting: Setting): Promise<EndedCap | undefined> {
-  const { claimed, work, signal, wanted, before } = setting
+async function set(change: Change): Promise<EndedCap | undefined> {
+  const { wanted, before } = change
   let limits = before
   const end = (error: string | undefined): EndedCap => ({
     state: error === undefined ? 'succeeded' : 'failed',
@@ -82,17 +77,17 @@ async function set(setting: Setting): Promise<EndedCap | undefined> {
   for (let tries = 1; ; tries++) {
     const faults = limitFaults(limits, wanted)
     if (faults.length > 0) return end(faults.join('; '))
-    const outcome = await write(setting, limits)
+    const outcome = await write(change, limits)
     if (outcome === 'left') return undefined
     if (outcome?.kind === 'refused') return end(outcome.reason)
     const isTaken = outcome === undefined
-    limits = await readBack(setting, isTaken ? work.settleSeconds : 0)
+    limits = await readBack(change, isTaken ? change.settings.capSettleSeconds : 0)
     const unmet = unmetLimits(limits, wanted)
     if (unmet.length === 0) return end(undefined)
     if (isTaken) return end(unmet.join('; '))
     if (tries >= maxTries) return end(outcome.reason)
-    await pause(backOff(work, tries, outcome.retryAfterSeconds), signal)
-    limits = (await read(claimed, work, signal)) ?? limits
+    await pause(change, backOff(change, tries, outcome.retryAfterSeconds))
+    limits = (await read(change)) ?? limits
   }
 }
 
@@ -104,15 +99,15 @@ interface NotTaken {
 
 /** Undefined: the device took it all, or there was nothing to tell it. */
 async function write(
-  { claimed, work, signal, wanted }: Setting,
+  change: Change,
   limits: readonly PowerLimit[],
 ): Promise<NotTaken | 'left' | undefined> {
-  const { pool, lease, now, devices, metrics, alone, hurry } = work
+  const { claimed, wanted, pool, lease, now, devices, metrics, alone, interrupt, hurry } = change
   return await alone(claimed.xname, async () => {
     for (const each of limitWrites(limits, wanted)) {
       const sent = `${each.method} ${each.path} ${JSON.stringify(each.body)}`
       const note = { claimed, at: now(), sent, before: limitsText(limits) }
-      if (signal.aborted || !(await recordSent(pool, lease, note))) return 'left'
+      if (interrupt.aborted || !(await recordSent(pool, lease, note))) return 'left'
       try {
         await devices.writeLimits(claimed.xname, each, hurry)
       } catch (error) {
@@ -134,40 +129,38 @@ function notTaken(error: RedfishError): NotTaken {
 }
 
 /** Reads until all is as wanted, or `seconds` have passed; what was read last. */
-async function readBack({ claimed, work, signal, wanted }: Setting, seconds: number) {
+async function readBack(change: Change, seconds: number) {
   const until = performance.now() + seconds * 1000
   for (;;) {
-    const limits = (await read(claimed, work, signal)) ?? []
-    if (unmetLimits(limits, wanted).length === 0 || performance.now() >= until) return limits
-    await pause(work.confirmSeconds, signal)
+    const limits = (await read(change)) ?? []
+    const isMet = unmetLimits(limits, change.wanted).length === 0
+    if (isMet || performance.now() >= until) return limits
+    await pause(change, change.settings.confirmSeconds)
   }
 }
 
 /** A device that gives no answer is asked again some times, with growing pauses. */
-async function read(
-  { xname }: ClaimedCap,
-  work: CapWork,
-  signal: AbortSignal,
-): Promise<PowerLimit[] | undefined> {
+async function read(assignment: CapAssignment): Promise<PowerLimit[] | undefined> {
+  const { claimed, devices, metrics, interrupt } = assignment
   for (let tries = 1; ; tries++) {
     try {
-      return await work.devices.readLimits(xname, signal)
+      return await devices.readLimits(claimed.xname, interrupt)
     } catch (error) {
-      if (!(error instanceof RedfishError) || signal.aborted) throw error
-      work.metrics.deviceErrors.inc({ reason: error.kind })
+      if (!(error instanceof RedfishError) || interrupt.aborted) throw error
+      metrics.deviceErrors.inc({ reason: error.kind })
       const passes = error.kind === 'unreachable' || error.kind === 'timeout'
       if (!passes || tries >= maxTries) throw error
-      await pause(backOff(work, tries, error.refusal?.retryAfterSeconds ?? 0), signal)
+      await pause(assignment, backOff(assignment, tries, error.refusal?.retryAfterSeconds ?? 0))
     }
   }
 }
 
 /** With some chance in it, so that many who were sent away together do not come back together. */
-function backOff({ confirmSeconds }: CapWork, tries: number, atLeast: number): number {
-  const grown = Math.min(confirmSeconds * 2 ** tries, maxBackOffSeconds)
+function backOff({ settings }: CapWork, tries: number, atLeast: number): number {
+  const grown = Math.min(settings.confirmSeconds * 2 ** tries, maxBackOffSeconds)
   return Math.max(grown * (0.5 + Math.random() / 2), Math.min(atLeast, 60))
 }
 
-async function pause(seconds: number, signal: AbortSignal): Promise<void> {
-  await sleep(seconds * 1000, undefined, { signal })
+async function pause({ interrupt }: Hold, seconds: number): Promise<void> {
+  await sleep(seconds * 1000, undefined, { signal: interrupt })
 }

@@ -226,6 +226,10 @@ const planned = z.object({
   method: z.string().optional(),
   url: z.string().optional(),
   body: z.unknown().optional(),
+  rampWatts: z.number().optional().meta({
+    description: 'What a node that is turned on counts as, where there is a ramp in watts.',
+  }),
+  rampWattsFrom: z.enum(['power_limit', 'measured', 'watts_per_node']).optional(),
 })
 export const plan = z.object({
   dryRun: z.literal(true),

@@ -46,7 +46,7 @@ describe('a client of PCS', () => {
       body = reply.body
       return reply.body[status] === 'completed' ? reply.body : undefined
     }
-    return await until(look, 10, () => `${path} is not completed: ${JSON.stringify(body)}`)
+    return await until(look, 30, () => `${path} is not completed: ${JSON.stringify(body)}`)
   }
 
   it('finds the routes and statuses that it knows', async () => {

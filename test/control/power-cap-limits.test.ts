@@ -42,7 +42,8 @@ const wanted = fc.dictionary(
 function carriedOut(before: readonly PowerLimit[], writes: ReturnType<typeof limitWrites>) {
   const members = writes.flatMap(({ body }) => (body as { Members: Member[] }).Members)
   return before.map((limit): PowerLimit => {
-    const member = members.find((each) => each['@odata.id'] === limit.place.path)
+    const path = limit.place.form === 'control' ? limit.place.path : undefined
+    const member = members.find((each) => each['@odata.id'] === path)
     return member ? { ...limit, watts: member.SetPoint ?? 0 } : limit
   })
 }
@@ -126,23 +127,14 @@ describe('a power limit of a simulated device', () => {
       settings: { capSettleSeconds: 1 },
       env: { BMC_PASSWORD: simulatorLogin.password },
     })
-    const ended = async (id: string) =>
-      await until(
-        async () => {
-          const { body } = await control.call('GET', `/power-cap/${id}`)
-          return body.taskStatus === 'completed' ? body : undefined
-        },
-        15,
-        () => 'the task has not ended',
-      )
     try {
       const xnames = [`${bmc}n0`]
       const asked = await control.call('POST', '/power-cap/snapshot', { xnames })
-      const [found] = (await ended(asked.body.taskID)).components
+      const [found] = (await control.endedCap(asked.body.taskID)).components
       const { name, minimumValue: value } = found.powerCapLimits[0]
       const components = [{ xname: `${bmc}n0`, controls: [{ name, value }] }]
       const { body } = await control.call('PATCH', '/power-cap', { components })
-      const record = await ended(body.taskID)
+      const record = await control.endedCap(body.taskID)
       assert.equal(record.taskCounts.succeeded, 1, JSON.stringify(record))
       const { body: shown } = await simulator.ask(
         bmc,
@@ -178,17 +170,13 @@ describe('a power limit whose process is killed', () => {
       )
       await first.kill()
       device.onWrite = () => undefined
-      const second = await spawnControl(options)
+      const second = await startTestControl(options)
       try {
-        const look = async () => {
-          const record = (await second.call('GET', `/power-cap/${body.taskID}`)).body
-          return record.taskStatus === 'completed' ? record : undefined
-        }
-        const record = await until(look, 15, () => 'the task has not ended')
+        const record = await second.endedCap(body.taskID)
         assert.equal(record.taskCounts.succeeded, 1, JSON.stringify(record))
         assert.equal(device.writes.length, fate === 'done, no answer' ? 1 : 2)
       } finally {
-        await second.kill()
+        await second.close()
         await device.close()
       }
     }

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { until } from '../support/command.ts'
 import { startTestControl, type TestControl } from '../support/control.ts'
 import {
   crayLimits,
@@ -12,27 +11,18 @@ import { refusal } from '../support/power-device.ts'
 
 const node = 'x1000c0s0b0n0'
 
-/** The record of a power-cap task when it has ended. */
-async function endedCap(control: TestControl, id: string) {
-  const look = async () => {
-    const { body } = await control.call('GET', `/power-cap/${id}`)
-    return body.taskStatus === 'completed' ? body : undefined
-  }
-  return await until(look, 15, () => `power-cap task ${id} has not ended`)
-}
-
 async function patch(control: TestControl, limits: Record<string, number>, xname = node) {
   const controls = Object.entries(limits).map(([name, value]) => ({ name, value }))
   const body = { components: [{ xname, controls }] }
   const reply = await control.call('PATCH', '/power-cap', body)
   assert.equal(reply.status, 202, JSON.stringify(reply.body))
-  return await endedCap(control, reply.body.taskID)
+  return await control.endedCap(reply.body.taskID)
 }
 
 async function snapshot(control: TestControl, xnames: readonly string[] = [node]) {
   const reply = await control.call('POST', '/power-cap/snapshot', { xnames })
   assert.equal(reply.status, 202, JSON.stringify(reply.body))
-  return await endedCap(control, reply.body.taskID)
+  return await control.endedCap(reply.body.taskID)
 }
 
 describe('a power limit', () => {
@@ -217,17 +207,48 @@ describe('a power limit', () => {
   it('of an iLO is null for none, and at most its capacity', async () => {
     const limit = { PowerCapacityWatts: 1000, PowerLimit: { LimitInWatts: null } }
     await start(serverLimits('1', { power: { PowerControl: [limit] } }))
-    await patch(control, { 'Node Power Control': 400 })
-    const removed = await patch(control, { 'Node Power Control': 0 })
+    await patch(control, { 'Node Power Limit': 400 })
+    const removed = await patch(control, { 'Node Power Limit': 0 })
     assert.deepEqual(
       device.writes.map(({ body }) => body),
       [400, null].map((LimitInWatts) => ({ PowerControl: [{ PowerLimit: { LimitInWatts } }] })),
     )
     assert.deepEqual(removed.components[0].powerCapLimits, [
-      { name: 'Node Power Control', currentValue: 0, maximumValue: 1000 },
+      { name: 'Node Power Limit', currentValue: 0, maximumValue: 1000 },
     ])
-    const high = await patch(control, { 'Node Power Control': 1001 })
+    const high = await patch(control, { 'Node Power Limit': 1001 })
     assert.match(high.components[0].error, /more than its maximum, 1000 W/)
+  })
+
+  it('of an Apollo 6500 is that of its zones, and set by the action that it names', async () => {
+    const path = '/redfish/v1/Chassis/1/Power/AccPowerService/PowerLimit'
+    const target = `${path}/Actions/HpeServerAccPowerLimit.ConfigurePowerLimit`
+    const links = { AccPowerService: { '@odata.id': '/redfish/v1/service/' } }
+    const power = { PowerControl: [{ MemberId: '0' }], Oem: { Hpe: { Links: links } } }
+    await start({
+      ...serverLimits('1', { power }),
+      '/redfish/v1/service': { Links: { PowerLimit: { '@odata.id': `${path}/` } } },
+      [path]: {
+        Actions: { '#HpeServerAccPowerLimit.ConfigurePowerLimit': { target } },
+        PowerLimitRanges: [{ MinimumPowerLimit: 5036, MaximumPowerLimit: 11_221, ZoneNumber: 0 }],
+        PowerLimits: [{ PowerLimitInWatts: null, ZoneNumber: 0 }],
+      },
+    })
+    device.onWrite = (_, body) => void Object.assign(device.resources[path], body)
+    const [none] = (await snapshot(control)).components
+    assert.deepEqual(none.powerCapLimits, [
+      { name: 'Node Power Limit', currentValue: 0, maximumValue: 11_221, minimumValue: 5036 },
+    ])
+    const set = await patch(control, { 'Node Power Limit': 6000 })
+    assert.equal(set.components[0].powerCapLimits[0].currentValue, 6000)
+    await patch(control, { 'Node Power Limit': 5000 })
+    await patch(control, { 'Node Power Limit': 0 })
+    const sent = device.writes.map(({ method, path: to, body }) => [method, to, body])
+    const zone = (watts: number) => ({ PowerLimits: [{ PowerLimitInWatts: watts, ZoneNumber: 0 }] })
+    assert.deepEqual(
+      sent,
+      [6000, 0].map((watts) => ['POST', target, zone(watts)]),
+    )
   })
 
   it('of a Gigabyte server is switched on before it is set', async () => {
@@ -256,7 +277,7 @@ describe('a power limit', () => {
     const PowerControl = [{ MemberId: '0', PowerLimit: { LimitInWatts: 400 } }]
     await start(serverLimits('1', { power: { PowerControl } }))
     device.tag = '"first"'
-    const { components } = await patch(control, { 'Node Power Control': 300 })
+    const { components } = await patch(control, { 'Node Power Limit': 300 })
     assert.deepEqual(
       [components[0].error, components[0].powerCapLimits[0].currentValue],
       [undefined, 300],
@@ -322,7 +343,7 @@ describe('a power limit', () => {
     }
     const [first, second] = await Promise.all([ask(900), ask(900)])
     assert.equal(first.body.taskID, second.body.taskID)
-    await endedCap(control, first.body.taskID)
+    await control.endedCap(first.body.taskID)
     assert.equal((await ask(900)).body.taskID, first.body.taskID)
     assert.equal((await ask(901)).status, 422)
     assert.equal(device.writes.length, 1)

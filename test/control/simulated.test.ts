@@ -16,7 +16,7 @@ describe('power control of the simulated system', () => {
 
   beforeEach(async () => {
     simulator = await startTestSimulator({ historyHours: 0, now: new Date() })
-    clock = setInterval(() => simulator.moveSeconds(1), 50)
+    clock = setInterval(() => simulator.moveSeconds(1), 10)
     const { certificate } = simulator
     control = await startTestControl({
       databaseUrl: (await cloneDatabase()).url,

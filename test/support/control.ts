@@ -21,8 +21,10 @@ export interface TestControl {
   call(method: string, path: string, body?: unknown, headers?: object): Promise<Reply>
   /** Posts a transition of these xnames; its id. */
   start(operation: string, xnames: readonly string[], more?: object): Promise<string>
-  /** The record of a transition with its steps, when it has ended; waits 15 s unless told. */
+  /** The record of a transition with its steps, when it has ended; waits 30 s unless told. */
   ended(id: string, seconds?: number): Promise<Reply['body']>
+  /** The record of a power-cap task when it has ended. */
+  endedCap(id: string): Promise<Reply['body']>
   close(): Promise<void>
 }
 
@@ -105,13 +107,21 @@ export function controlClient(url: string): Omit<TestControl, 'close'> {
       if (reply.status !== 202) throw new Error(`HTTP ${reply.status} ${reply.body.detail}`)
       return reply.body.transitionID
     },
-    async ended(id, seconds = 15) {
+    async ended(id, seconds = 30) {
       let record: Reply['body']
       const look = async () => {
         record = (await call('GET', `/transitions/${id}?steps=true`)).body
         return ends.includes(record.transitionStatus) ? record : undefined
       }
       return await until(look, seconds, () => `not at an end: ${JSON.stringify(record)}`)
+    },
+    async endedCap(id) {
+      let record: Reply['body']
+      const look = async () => {
+        record = (await call('GET', `/power-cap/${id}`)).body
+        return record.taskStatus === 'completed' ? record : undefined
+      }
+      return await until(look, 30, () => `not at an end: ${JSON.stringify(record)}`)
     },
   }
 }
