@@ -14,6 +14,7 @@ import type { JobMetrics } from './jobs/metrics.ts'
 import { addJobRoutes } from './jobs/routes.ts'
 import type { WriteMetrics } from './metrics.ts'
 import { addOpenapi } from './openapi.ts'
+import { addAlertRoutes } from './overview/alert-route.ts'
 import { addOverviewRoutes } from './overview/route.ts'
 import { checkSchema } from './postgres/migrate.ts'
 import { writeVersion } from './protocol/headers.ts'
@@ -46,17 +47,18 @@ export function remoteWriteApp(parts: RemoteWriteApp): Express {
   )
   app.all('/api/v1/write', refuseMethod)
   addReadRoute(app, parts, bodies)
-  const { maxGapSeconds } = settings.energy
+  const { maxGapSeconds, coolingRatio } = settings.energy
   const { silenceSeconds } = settings.jobLabels
   const guard = mayTellJobs(settings.token, parts.env)
   const { edges } = parts
   const jobs = { pool, metrics: parts.jobMetrics, maxGapSeconds, silenceSeconds, guard, edges }
   addJobRoutes(app, { ...jobs, now: () => new Date() })
-  addEnergyRoutes(app, { pool, maxGapSeconds, now: () => new Date() })
-  addCapmcRoutes(app, { pool, maxGapSeconds, now: () => new Date() })
+  addEnergyRoutes(app, { pool, maxGapSeconds, coolingRatio, now: () => new Date() })
+  addCapmcRoutes(app, { pool, maxGapSeconds, site: settings.capmc, now: () => new Date() })
   addStorageRoute(app, parts.storage)
   addOpenapi(app)
   addOverviewRoutes(app, pool)
+  addAlertRoutes(app, pool, { settings: settings.alerts, env: parts.env })
   const { controlUrl: otherUrl, ...factors } = settings.page
   addPage(app, { service: 'record', otherUrl, ...factors })
   return finishApp(app, log)

@@ -61,23 +61,31 @@ export class Batch {
 
   /** Entries that have no id yet, each once. */
   get newEntries(): number[] {
-    const entries = new Set(this.#waiting.map(({ entry }) => entry))
-    for (const { entry } of this.#histograms) if (this.#index.id(entry) < 0) entries.add(entry)
-    for (const { entry } of this.#exemplars) if (this.#index.id(entry) < 0) entries.add(entry)
-    return [...entries]
+    return this.entries.filter((entry) => this.#index.id(entry) < 0)
+  }
+
+  /** Entries that are named here still, each once: of samples in their rows the ids are. */
+  get entries(): number[] {
+    const all = [this.#waiting, this.#histograms, this.#exemplars]
+    return [...new Set(all.flatMap((some) => some.map(({ entry }) => entry)))]
   }
 
   add(samples: Samples): void {
     const { count, entries, times, low, high } = samples
     this.#samples += samples.accepted
     for (const histogram of samples.histograms) {
+      this.#index.use(histogram.entry)
       this.#histograms.push(histogram)
       this.#histogramBytes += histogram.payload.length
     }
-    for (const exemplar of samples.exemplars) this.#exemplars.push(exemplar)
+    for (const exemplar of samples.exemplars) {
+      this.#index.use(exemplar.entry)
+      this.#exemplars.push(exemplar)
+    }
     for (let i = 0; i < count; i++) {
       const entry = entries[i] ?? 0
       const timeMs = times[i] ?? 0
+      this.#index.use(entry)
       const id = this.#index.id(entry)
       if (id >= 0) this.#put(id, timeMs, low[i] ?? 0, high[i] ?? 0)
       else this.#waiting.push({ entry, timeMs, low: low[i] ?? 0, high: high[i] ?? 0 })
@@ -91,6 +99,23 @@ export class Batch {
       if (id >= 0) this.#put(id, timeMs, low, high)
       return id < 0
     })
+  }
+
+  /** Has samples wait for another id, of the entries that are given by their former one. */
+  withdraw(entries: ReadonlyMap<number, number>): void {
+    const frames = new Set([...entries.keys()].map((id) => id >> 6))
+    for (let row = 0; row < this.#rows; row++) {
+      const frame = this.#frame(row)
+      if (!frames.has(frame)) continue
+      for (let position = 0; position < WIDTH; position++) {
+        const entry = entries.get((frame << 6) | position)
+        if (entry !== undefined && this.#take(row, position)) {
+          const at = (row * WIDTH + position) * 2
+          const [low = 0, high = 0] = this.#values.subarray(at, at + 2)
+          this.#waiting.push({ entry, timeMs: this.#time(row), low, high })
+        }
+      }
+    }
   }
 
   /** The times of all rows of frames, in milliseconds since 1970. */
@@ -110,9 +135,16 @@ export class Batch {
   /** Leaves out the value of a position of the row with this key, if there is one. */
   drop(frame: number, position: number, timeMs: number): void {
     const row = (this.#table[this.#slotOf(frame, timeMs)] ?? 0) - 1
-    if (row < 0) return
+    if (row >= 0) this.#take(row, position)
+  }
+
+  /** Whether there was a value, which is out now. */
+  #take(row: number, position: number): boolean {
     const word = row * 2 + (position >> 5)
-    this.#present[word] = (this.#present[word] ?? 0) & ~(1 << (position & 31))
+    const present = this.#present[word] ?? 0
+    const bit = 1 << (position & 31)
+    this.#present[word] = present & ~bit
+    return (present & bit) !== 0
   }
 
   /**

@@ -3,14 +3,20 @@ const NONE = -1
 
 /**
  * Byte strings, each kept once and named by its entry, a small number; some 40 bytes an entry
- * beside the bytes themselves. An entry has a value, a number that is the owner's to use.
+ * beside the bytes themselves. An entry has a value, a number that is the owner's to use. The
+ * numbers of entries that were removed are given out again.
  *
  * Senders keep their order, so `next` remembers which entry came after which: comparing bytes with
  * the expected entry's is ten times faster than hashing them.
  */
 export class ByteTable {
   #size = 0
-  #slabs: Slab[] = []
+  #bound = 0
+  /** Removed entries, and those that were added since `begin`, in order. */
+  #free: number[] = []
+  #added: number[] = []
+  /** Those of which all entries were removed are gone; how many bytes of the others are in use. */
+  #slabs: (Slab | undefined)[] = []
   /** The bytes that were looked at last: mostly those of one request again and again. */
   #bytes: Buffer = Buffer.alloc(0)
   #view = viewOf(this.#bytes)
@@ -24,8 +30,23 @@ export class ByteTable {
   /** Entry + 1 by hash, 0 for none; open addressing, at most half full. */
   #table = new Int32Array(4096)
 
+  /** How many entries there are. */
   get size(): number {
     return this.#size
+  }
+
+  /** All entries are below this number. */
+  get bound(): number {
+    return this.#bound
+  }
+
+  /** Entries added since `begin`. */
+  get added(): number {
+    return this.#added.length
+  }
+
+  has(entry: number): boolean {
+    return (this.#lengths[entry] ?? 0) > 0
   }
 
   value(entry: number): number {
@@ -39,7 +60,7 @@ export class ByteTable {
   /** The entry that followed `entry` last time, or -1. */
   next(entry: number): number {
     const next = this.#next[entry] ?? NONE
-    return next < this.#size ? next : NONE
+    return next < this.#bound ? next : NONE
   }
 
   setNext(entry: number, next: number): void {
@@ -78,9 +99,9 @@ export class ByteTable {
 
   /** Adds bytes that `find` does not know: one to 4 MiB of them. */
   add(bytes: Buffer, value: number): number {
-    const entry = this.#size
+    const entry = this.#free.pop() ?? this.#bound++
     if (entry === this.#values.length) this.#grow()
-    if ((entry + 1) * 2 > this.#table.length) this.#rehash()
+    if ((this.#size + 1) * 2 > this.#table.length) this.#rehash()
     this.#offsets[entry] = this.#store(bytes)
     this.#lengths[entry] = bytes.length
     this.#hashes[entry] = hashOf(bytes, 0, bytes.length)
@@ -88,23 +109,66 @@ export class ByteTable {
     this.#next[entry] = NONE
     this.#size++
     this.#enter(entry)
+    this.#added.push(entry)
     return entry
   }
 
-  /** Forgets all entries from `size` on, as if they had never been added. */
-  truncate(size: number): void {
-    while (this.#size > size) {
-      const entry = this.#size - 1
-      let slot = this.#slot(this.#hashes[entry] ?? 0)
-      while (this.#table[slot] !== entry + 1) slot = this.#slot(slot + 1)
-      this.#table[slot] = 0
+  /** What is added from here on can be taken back. */
+  begin(): void {
+    this.#added = []
+  }
+
+  /** Forgets what was added since `begin`, but for the first `kept`, as if it had never been. */
+  takeBack(kept: number): void {
+    for (const entry of this.#added.splice(kept).reverse()) {
+      this.#remove(entry)
       this.#end = this.#offsets[entry] ?? 0
-      this.#size--
     }
     this.#slabs.length = Math.ceil(this.#end / SLAB_BYTES)
   }
 
-  /** The entry's bytes; valid until it is truncated. */
+  /** Removes entries, and the bytes of the others to where they take no room in vain. */
+  removeAll(entries: Iterable<number>): void {
+    this.begin()
+    for (const entry of entries) this.#remove(entry)
+    const last = this.#slabs.length - 1
+    const sparse = new Set<number>()
+    this.#slabs.forEach((slab, i) => {
+      if (i < last && slab && slab.used * 2 < SLAB_BYTES) sparse.add(i)
+    })
+    for (let entry = 0; entry < this.#bound && sparse.size > 0; entry++) {
+      if (this.has(entry) && sparse.has(this.#slabOf(entry))) this.#move(entry)
+    }
+  }
+
+  #remove(entry: number): void {
+    this.#leave(entry)
+    this.#release(entry)
+    this.#lengths[entry] = 0
+    this.#values[entry] = NONE
+    this.#free.push(entry)
+    this.#size--
+  }
+
+  #move(entry: number): void {
+    const bytes = this.bytes(entry)
+    this.#release(entry)
+    this.#offsets[entry] = this.#store(bytes)
+  }
+
+  #slabOf(entry: number): number {
+    return Math.floor((this.#offsets[entry] ?? 0) / SLAB_BYTES)
+  }
+
+  #release(entry: number): void {
+    const number = this.#slabOf(entry)
+    const slab = this.#slabs[number]
+    if (!slab) return
+    slab.used -= this.#lengths[entry] ?? 0
+    if (slab.used === 0 && number < this.#slabs.length - 1) this.#slabs[number] = undefined
+  }
+
+  /** The entry's bytes; valid until entries are removed. */
   bytes(entry: number): Buffer {
     const offset = this.#offsets[entry] ?? 0
     const from = offset % SLAB_BYTES
@@ -127,22 +191,39 @@ export class ByteTable {
     this.#table[slot] = entry + 1
   }
 
-  /** In order of entry, so that `truncate` may empty slots from the last entry back. */
+  /** Those behind the emptied slot that are to be found by way of it move up. */
+  #leave(entry: number): void {
+    let hole = this.#slot(this.#hashes[entry] ?? 0)
+    while (this.#table[hole] !== entry + 1) hole = this.#slot(hole + 1)
+    for (let slot = this.#slot(hole + 1); this.#table[slot] !== 0; slot = this.#slot(slot + 1)) {
+      const home = this.#slot(this.#hashes[(this.#table[slot] ?? 0) - 1] ?? 0)
+      if (this.#slot(slot - home) < this.#slot(slot - hole)) continue
+      this.#table[hole] = this.#table[slot] ?? 0
+      hole = slot
+    }
+    this.#table[hole] = 0
+  }
+
+  /** Before an entry is stored, so that it is not entered twice. */
   #rehash(): void {
     this.#table = new Int32Array(this.#table.length * 2)
-    for (let entry = 0; entry < this.#size; entry++) this.#enter(entry)
+    for (let entry = 0; entry < this.#bound; entry++) if (this.has(entry)) this.#enter(entry)
   }
 
   /** No entry straddles two slabs. */
   #store(bytes: Buffer): number {
     const full = this.#end >= this.#slabs.length * SLAB_BYTES
-    if (full || (this.#end % SLAB_BYTES) + bytes.length > SLAB_BYTES) {
+    if (full || !this.#slabs.at(-1) || (this.#end % SLAB_BYTES) + bytes.length > SLAB_BYTES) {
       this.#end = this.#slabs.length * SLAB_BYTES
       const slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
-      this.#slabs.push({ bytes: slab, view: viewOf(slab) })
+      this.#slabs.push({ bytes: slab, view: viewOf(slab), used: 0 })
     }
     const offset = this.#end
-    this.#slabs.at(-1)?.bytes.set(bytes, offset % SLAB_BYTES)
+    const slab = this.#slabs.at(-1)
+    if (slab) {
+      slab.bytes.set(bytes, offset % SLAB_BYTES)
+      slab.used += bytes.length
+    }
     this.#end += bytes.length
     return offset
   }
@@ -160,6 +241,8 @@ export class ByteTable {
 interface Slab {
   bytes: Buffer
   view: DataView
+  /** Bytes of entries that were not removed. */
+  used: number
 }
 
 function viewOf(bytes: Buffer): DataView {
@@ -176,7 +259,10 @@ function sameBytes(a: DataView, aFrom: number, b: DataView, bFrom: number, lengt
 }
 
 /** Copies a typed array into a larger one of its kind. */
-export function enlarged<A extends Float64Array | Uint32Array | Int32Array>(from: A, to: A): A {
+export function enlarged<A extends Float64Array | Uint32Array | Int32Array | Uint8Array>(
+  from: A,
+  to: A,
+): A {
   to.set(from)
   return to
 }

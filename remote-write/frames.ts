@@ -7,11 +7,11 @@ import { insertHistograms } from './histograms.ts'
 import { dropStored } from './late.ts'
 import type { WriteMetrics } from './metrics.ts'
 import type { Partitions } from './partitions.ts'
-import { databaseError, isNoPartition } from './postgres/sqlstate.ts'
+import { databaseError, isEpochOver, isNoPartition } from './postgres/sqlstate.ts'
 import type { Samples } from './samples.ts'
 import { windowMs, windowNumber } from './segments/window.ts'
 import type { SeriesIndex } from './series.ts'
-import { giveIds } from './series-ids.ts'
+import { enterNewEpoch, giveIds } from './series-ids.ts'
 
 export interface WriterOptions {
   /** Used for one connection at a time. */
@@ -21,6 +21,8 @@ export interface WriterOptions {
   metrics: WriteMetrics
   log: Logger
   targetLabels: readonly string[]
+  /** Series in memory. */
+  maxSeries: number
   /** Samples in the open batch and the one being committed, above which requests get 503. */
   openSamples: number
   /** A window that ended longer ago may be compacted: its rows are written another way. */
@@ -41,11 +43,13 @@ export class FrameWriter {
   #runningSamples = 0
   #closed = false
   #rowType: number | undefined
+  #droppedIdleAt: number
 
   constructor(options: WriterOptions) {
     this.#options = options
     this.#open = { batch: new Batch(options.index), waiting: [] }
     this.#spare = { batch: new Batch(options.index), waiting: [] }
+    this.#droppedIdleAt = options.now().getTime()
   }
 
   /** Samples that no transaction has committed yet. */
@@ -70,6 +74,11 @@ export class FrameWriter {
     return done
   }
 
+  /** To be called when there was no room for a series: later ones may find some. */
+  makeRoom(): void {
+    if (!this.#running) this.#dropIdle()
+  }
+
   /** Resolves when all that was taken in is committed or has failed; takes nothing more. */
   async close(): Promise<void> {
     this.#closed = true
@@ -88,6 +97,7 @@ export class FrameWriter {
 
   async #run(): Promise<void> {
     while (this.#open.waiting.length > 0) {
+      this.#dropIdle()
       const current = this.#open
       this.#open = this.#spare
       this.#spare = current
@@ -99,6 +109,18 @@ export class FrameWriter {
       this.#runningSamples = 0
     }
     this.#running = undefined
+  }
+
+  /**
+   * From time to time, and sooner where there is no room for others. Between two transactions only
+   * the open batch has entries that must stay.
+   */
+  #dropIdle(): void {
+    const { index, now, metrics, maxSeries } = this.#options
+    const after = index.size >= maxSeries ? idleMs.whenFull : idleMs.mostly
+    if (now().getTime() - this.#droppedIdleAt < after) return
+    this.#droppedIdleAt = now().getTime()
+    metrics.idleSeries.inc(index.dropIdle(this.#open.batch.entries))
   }
 
   /** Resolves to the error that all requests of the batch are answered with, if there is one. */
@@ -128,16 +150,32 @@ export class FrameWriter {
       await this.#makePartitions(client, batch)
       this.#rowType ??= await frameRowType(client)
       const rowType = this.#rowType
-      batch.settle((entry) => this.#options.index.id(entry))
-      const lateBefore = this.#lateBefore()
-      const { histograms, exemplars, newEntries } = batch
-      const alone = histograms.length + exemplars.length + newEntries.length === 0
-      if (alone && oldestOf(batch.times()) >= lateBefore) {
-        await insertFrames(client, batch, rowType)
-      } else await this.#writeTogether(client, batch, { rowType, lateBefore })
+      while (!(await this.#insert(client, batch, rowType))) {
+        const gone = await enterNewEpoch(client, this.#options.index)
+        for (const { batch } of [this.#open, this.#spare]) batch.withdraw(gone)
+      }
       failed = false
     } finally {
       client.release(failed)
+    }
+  }
+
+  /** Whether the ids of the series hold still; otherwise nothing was written. */
+  async #insert(client: PoolClient, batch: Batch, rowType: number): Promise<boolean> {
+    const { index } = this.#options
+    batch.settle((entry) => index.id(entry))
+    const lateBefore = this.#lateBefore()
+    const { histograms, exemplars, newEntries } = batch
+    const alone = histograms.length + exemplars.length + newEntries.length === 0
+    try {
+      if (alone && oldestOf(batch.times()) >= lateBefore) {
+        await insertFrames(client, batch, { rowType, epoch: index.epoch })
+      } else await this.#writeTogether(client, batch, { rowType, lateBefore })
+      return true
+    } catch (error) {
+      if (!isEpochOver(error)) throw error
+      await client.query('rollback')
+      return false
     }
   }
 
@@ -162,17 +200,21 @@ export class FrameWriter {
   ): Promise<void> {
     const { index, targetLabels } = this.#options
     await client.query('begin')
+    await client.query('select enter_epoch($1)', [index.epoch])
     const ids = await giveIds(client, { index, targetLabels, entries: batch.newEntries })
     const idOf = (entry: number) => ids.get(entry) ?? index.id(entry)
     batch.settle(idOf)
     await dropStored(client, batch, lateBefore)
-    await insertFrames(client, batch, rowType)
+    await insertFrames(client, batch, { rowType })
     await insertHistograms(client, batch.histograms, idOf)
     await insertExemplars(client, batch.exemplars, idOf)
     await client.query('commit')
     for (const [entry, id] of ids) index.setId(entry, id)
   }
 }
+
+/** For how long a series must have been without a sample to be let go from memory. */
+const idleMs = { mostly: 6 * 3_600_000, whenFull: 600_000 }
 
 interface OpenBatch {
   batch: Batch
@@ -194,14 +236,22 @@ async function frameRowType(client: PoolClient): Promise<number> {
  * One statement: alone it is a transaction of its own. A row that is there already as it stands, as
  * after a retry, is only compared: that takes a fifth of a merge's time. Late rows are told to
  * note_stretches (functions/counter_stretch.sql); where the oldest is not, they are not looked for.
+ * The epoch is that of the ids, unless the transaction has entered it.
  */
-async function insertFrames(client: PoolClient, batch: Batch, rowType: number): Promise<void> {
+async function insertFrames(
+  client: PoolClient,
+  batch: Batch,
+  { rowType, epoch }: { rowType: number; epoch?: number },
+): Promise<void> {
   const rows = batch.encode(rowType)
   if (rows === undefined) return
   await client.query({
     name: 'insert_frames',
     text: `
-      with late as (
+      with entered as materialized (
+        select case when $3::int4 is not null then enter_epoch($3) end
+      ),
+      late as (
         insert into late_frame (frame, from_time, to_time)
         select r.frame, min(r.time), max(r.time)
         from unnest($1::frames[]) r
@@ -210,10 +260,10 @@ async function insertFrames(client: PoolClient, batch: Batch, rowType: number): 
         group by r.frame
       )
       insert into frames as f (frame, time, v)
-      select frame, time, v from unnest($1::frames[])
+      select r.frame, r.time, r.v from entered cross join unnest($1::frames[]) r
       on conflict (frame, time) do update set v = frames_merge(f.v, excluded.v)
       where f.v <> excluded.v and frames_merge(f.v, excluded.v) is distinct from f.v`,
-    values: [rows, new Date(oldestOf(batch.times()))],
+    values: [rows, new Date(oldestOf(batch.times())), epoch ?? null],
   })
 }
 

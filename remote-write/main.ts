@@ -111,6 +111,7 @@ async function serve(
     metrics,
     log,
     targetLabels,
+    maxSeries: limits.series,
     openSamples,
     lateSeconds: settings.compaction.delaySeconds / 2,
     now,

@@ -55,6 +55,11 @@ export function registerMetrics(registry: Registry, observed: Observed) {
       help: 'Exemplars that cannot be stored for their time or labels, or with their series.',
       registers,
     }),
+    idleSeries: new Counter({
+      name: 'joulebridge_idle_series_total',
+      help: 'Series let go from memory as no sample of them came for hours.',
+      registers,
+    }),
     commitDuration: new Histogram({
       name: 'joulebridge_commit_duration_seconds',
       help: 'Time of a transaction that stores samples, failed ones included.',
@@ -99,7 +104,7 @@ function registerGauges(registry: Registry, observed: Observed): void {
   })
   new Gauge({
     name: 'joulebridge_series',
-    help: 'Series that the receiver knows.',
+    help: 'Series in memory: those with samples in the last hours.',
     registers: [registry],
     collect() {
       this.set(observed.series())

@@ -16,10 +16,13 @@ export interface FoundSeries {
 /** Series whose labels are kept: some 300 bytes each. */
 const mostKept = 200_000
 
+/** An id may be another series' a week after its own was forgotten (segments/forget.ts). */
+const keptMs = 24 * 3_600_000
+
 /**
  * The series that a query's matchers choose. PostgreSQL narrows them down where an index can, and
  * says which there are; every matcher is then tested here, on labels that are kept from one query
- * to the next: a series has the same ones for ever.
+ * to the next: a series has the same ones as long as there is one.
  */
 export class SeriesFinder {
   #known = new KnownSeries()
@@ -31,6 +34,7 @@ export class SeriesFinder {
   async find(client: ClientBase, matchers: readonly Matcher[]): Promise<FoundSeries[]> {
     const matches = compileMatchers(matchers)
     const ids = await candidates(client, matchers)
+    if (Date.now() - this.#known.since > keptMs) this.#known = new KnownSeries()
     // Another query may begin anew meanwhile: this one keeps to what it has.
     const known = this.#known
     await known.fetch(client, ids)
@@ -45,6 +49,7 @@ export class SeriesFinder {
 }
 
 class KnownSeries {
+  readonly since = Date.now()
   readonly labels = new Map<number, Labels>()
   /** Each text once: most series share most names and values. */
   readonly #texts = new Map<string, string>()

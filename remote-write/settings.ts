@@ -2,7 +2,9 @@ import { validate } from 'node-cron'
 import { z } from 'zod'
 import type { LogSettings } from '../exporter/service/log.ts'
 import { listenAddress, seconds, secret } from '../exporter/service/settings.ts'
+import { systemParameterSettings } from './capmc/system-parameters.ts'
 import { topologyHsmSettings } from './jobs/hsm.ts'
+import { alertSettings } from './overview/alert-route.ts'
 import type { PostgresSettings } from './postgres/pool.ts'
 import { compileRegex } from './protocol/regex.ts'
 
@@ -21,6 +23,8 @@ const retentionSection = z
   .strictObject({
     samplesSeconds: keptSeconds.default(31 * day),
     rollupSeconds: keptSeconds.default(5 * 365 * day),
+    /** Of series with the label of a job, which end with it: by default as long as samples. */
+    jobRollupSeconds: keptSeconds.optional(),
     /** Other times for metrics whose whole name matches; the first that matches counts. */
     metrics: z
       .array(
@@ -62,6 +66,7 @@ export const remoteWriteSection = z
         co2GramsPerKwh: z.number().min(0).optional(),
       })
       .prefault({}),
+    alerts: alertSettings,
     /** Exporters that read the nodes of a job at its start and end; each has its own devices. */
     exporters: z
       .array(
@@ -88,6 +93,7 @@ export const remoteWriteSection = z
         labelsPerSeries: z.int().min(1).default(64),
         /** The longest label name or value. */
         labelBytes: z.int().min(1).default(4096),
+        /** Series in memory: those with samples in the last hours. */
         series: z.int().min(64).default(1_000_000),
         /** Samples in one remote read; the type SAMPLES takes some 40 bytes each in memory. */
         readSamples: z.int().min(1).default(10_000_000),
@@ -142,8 +148,11 @@ export const remoteWriteSection = z
          * energy counter all that it rose.
          */
         maxGapSeconds: seconds.default(300),
+        /** What the site's cooling takes, of what cabinets draw at their inputs: 0.1 is a tenth. */
+        coolingRatio: z.number().min(0).max(10).optional(),
       })
       .prefault({}),
+    capmc: systemParameterSettings,
   })
   .transform((section, context) => {
     const kept = section.retention.samplesSeconds

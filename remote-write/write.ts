@@ -41,8 +41,15 @@ export type Receive = (body: Buffer, version: WriteVersion, now: Date) => Promis
 export function createReceiver(parts: ReceiverParts): Receive {
   const { pool, index, writer, metrics, limits, jobLabels } = parts
   const samples = new Samples()
-  const v2 = new DecoderV2(index, limits, samples)
-  const decoders = { '1.0': new DecoderV1(index, limits, samples), '2.0': v2 }
+  const createDecoders = () => ({
+    '1.0': new DecoderV1(index, limits, samples),
+    '2.0': new DecoderV2(index, limits, samples),
+  })
+  let decoders = createDecoders()
+  index.onDrop(() => {
+    decoders = createDecoders()
+    jobLabels.forgetEntries()
+  })
 
   /** Without a pause within, since the samples are shared by all requests. */
   function accept(body: Buffer, version: WriteVersion, now: Date) {
@@ -55,6 +62,7 @@ export function createReceiver(parts: ReceiverParts): Receive {
       const committed = samples.accepted > 0 ? writer.add(samples) : Promise.resolve()
       count(samples, metrics)
       const jobs = jobLabels.observe(samples)
+      if (samples.rejected.has('series_limit')) writer.makeRoom()
       return { committed, written, metadata: samples.metadata, jobs }
     } catch (error) {
       decoder.undo()
@@ -67,7 +75,7 @@ export function createReceiver(parts: ReceiverParts): Receive {
     try {
       await Promise.all([committed, keepMetadata(pool, metadata), jobs])
     } catch (error) {
-      if (metadata.length > 0) v2.forgetMetadata()
+      if (metadata.length > 0) decoders['2.0'].forgetMetadata()
       throw error
     }
     return written

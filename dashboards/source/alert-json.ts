@@ -1,5 +1,5 @@
 import type { Board, Panel } from './board.ts'
-import { panelId, prometheusSource } from './board-json.ts'
+import { panelId, provisioned } from './board-json.ts'
 
 /** An alert of the rules in Prometheus' format. */
 export interface PrometheusAlert {
@@ -44,7 +44,7 @@ function grafanaRule(rule: PrometheusAlert, boards: readonly Board[]) {
     title: [alert, labels['level'], labels['severity']].filter((word) => word).join(' '),
     condition: 'fires',
     data: [
-      query('answer', prometheusSource.uid, { expr: rule.expr.trim(), instant: true }),
+      query('answer', provisioned.prometheus.uid, { expr: rule.expr.trim(), instant: true }),
       expression('there', { type: 'math', expression: 'is_number($answer) || is_inf($answer)' }),
       expression('fires', {
         type: 'threshold',
@@ -56,9 +56,10 @@ function grafanaRule(rule: PrometheusAlert, boards: readonly Board[]) {
     execErrState: 'Error',
     for: rule.for,
     ...(rule.keep_firing_for && { keepFiringFor: rule.keep_firing_for }),
-    annotations: { ...texts(rule.annotations), ...panelOf(alert, boards) },
+    ...panelOf(alert, boards),
+    annotations: { ...texts(rule.annotations), ...panelAnnotations(panelOf(alert, boards)) },
     // `alertname` will be the title; inhibition and routing go by `alert`.
-    labels: { ...labels, alert },
+    labels: { ...escaped(labels), alert },
   }
 }
 
@@ -87,10 +88,29 @@ function texts(annotations: PrometheusAlert['annotations']): Record<string, stri
   )
 }
 
-function panelOf(alert: string, boards: readonly Board[]): Record<string, string> {
+/**
+ * Grafana puts its environment into labels of a provisioned rule, not into annotations and queries
+ * (grafana/grafana, pkg/services/provisioning/alerting/rules_types.go): `$labels` would be empty.
+ */
+function escaped(labels: PrometheusAlert['labels']): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(labels).map(([name, text]) => [name, text.replaceAll('$', () => '$$')]),
+  )
+}
+
+interface PanelPlace {
+  dashboardUid: string
+  panelId: number
+}
+
+function panelAnnotations({ dashboardUid, panelId: id }: PanelPlace): Record<string, string> {
+  return { __dashboardUid__: dashboardUid, __panelId__: String(id) }
+}
+
+function panelOf(alert: string, boards: readonly Board[]): PanelPlace {
   for (const board of boards) {
     const panel = panelsOf(board).find(({ alerts = [] }) => alerts.includes(alert))
-    if (panel) return { __dashboardUid__: board.uid, __panelId__: String(panelId(panel)) }
+    if (panel) return { dashboardUid: board.uid, panelId: panelId(panel) }
   }
   throw new Error(`no panel of a dashboard names the alert ${alert}`)
 }

@@ -20,6 +20,7 @@ import {
   DashboardCursorSync,
   DashboardLinkBuilder,
   DashboardLinkType,
+  DatasourceVariableBuilder,
   type Panel as GrafanaPanel,
   MappingType,
   QueryVariableBuilder,
@@ -35,15 +36,22 @@ import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/sta
 import { PanelBuilder as StatesBuilder } from '@grafana/grafana-foundation-sdk/statetimeline'
 import { PanelBuilder as TableBuilder } from '@grafana/grafana-foundation-sdk/table'
 import { PanelBuilder as SeriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries'
-import type { Annotation, Board, Column, Limits, Link, Panel, Target, Variable } from './board.ts'
+import type { Annotation, Board, Column, Link, Panel, Target, Variable } from './board.ts'
 import { limitOf } from './limits.ts'
 
 /** The data sources by their fixed uids: see grafana/provisioning/datasources. */
-export const prometheusSource = { type: 'prometheus', uid: 'joulebridge-prometheus' }
-export const recordSource = {
-  type: 'grafana-postgresql-datasource',
-  uid: 'joulebridge-record',
-}
+export const provisioned = {
+  prometheus: { type: 'prometheus', uid: 'joulebridge-prometheus', name: 'Joulebridge Prometheus' },
+  record: {
+    type: 'grafana-postgresql-datasource',
+    uid: 'joulebridge-record',
+    name: 'Joulebridge record',
+  },
+} as const
+
+/** A site that has sources of its own chooses them at the top of a dashboard. */
+const prometheusSource = { type: provisioned.prometheus.type, uid: '${prometheus}' }
+const recordSource = { type: provisioned.record.type, uid: '${record}' }
 
 /** Grafana's JSON of a dashboard, for provisioning from files. */
 export function boardJson(board: Board): Dashboard {
@@ -63,6 +71,8 @@ export function boardJson(board: Board): Dashboard {
         .asDropdown(true)
         .keepTime(true),
     )
+  builder.withVariable(sourceBuilder('prometheus', 'Prometheus'))
+  builder.withVariable(sourceBuilder('record', 'Record'))
   for (const variable of board.variables) builder.withVariable(variableBuilder(variable))
   for (const annotation of board.annotations ?? []) builder.annotation(annotated(annotation))
   for (const row of board.rows) {
@@ -72,9 +82,19 @@ export function boardJson(board: Board): Dashboard {
   return { ...builder.build(), id: null }
 }
 
+/** In the grid's rows of 30 pixels. */
+export function heightOf({ height, kind }: Panel): number {
+  return height ?? (kind === 'stat' ? 4 : 8)
+}
+
 /** Number of a panel in its dashboard: by its title, so that others may come and go. */
 export function panelId({ title }: { title: string }): number {
   return createHash('sha256').update(title).digest().readUInt32BE() >>> 1
+}
+
+function sourceBuilder(name: keyof typeof provisioned, label: string): DatasourceVariableBuilder {
+  const { type, uid, name: text } = provisioned[name]
+  return new DatasourceVariableBuilder(name).label(label).type(type).current({ text, value: uid })
 }
 
 function variableBuilder({ name, label, query, multi }: Variable): QueryVariableBuilder {
@@ -108,9 +128,9 @@ function panelBuilder(panel: Panel): Builder<GrafanaPanel> {
     .description(panel.description)
     .unit(panel.unit)
     .span(panel.width)
-    .height(panel.height ?? (panel.kind === 'stat' ? 4 : 8))
+    .height(heightOf(panel))
     .noValue(panel.mayBeEmpty ?? 'no data')
-    .thresholds(thresholds(panel.limits))
+    .thresholds(thresholds(panel))
     .datasource('promql' in (panel.targets[0] ?? {}) ? prometheusSource : recordSource)
   if (panel.min !== undefined) builder.min(panel.min)
   if (panel.max !== undefined) builder.max(panel.max)
@@ -139,11 +159,7 @@ function kindBuilder(panel: Panel): StatBuilder | StatesBuilder | TableBuilder |
   const builder = new SeriesBuilder()
     .lineWidth(1)
     .fillOpacity(panel.stacked ? 40 : 0)
-    .legend(
-      new VizLegendOptionsBuilder()
-        .displayMode(LegendDisplayMode.List)
-        .placement(LegendPlacement.Bottom),
-    )
+    .legend(legend(panel))
     .tooltip(
       new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Multi).sort(SortOrder.Descending),
     )
@@ -153,11 +169,41 @@ function kindBuilder(panel: Panel): StatBuilder | StatesBuilder | TableBuilder |
       new GraphThresholdsStyleConfigBuilder().mode(GraphThresholdsStyleMode.Dashed),
     )
   }
+  // An axis that ends short of a limit would not show how far it is.
+  const { least, most } = reach(panel)
+  if (least !== undefined) builder.axisSoftMin(least)
+  if (most !== undefined) builder.axisSoftMax(most)
   return builder
 }
 
+/** Where there is room: a table beside the chart, the greatest first, which scrolls. */
+function legend({ width }: Panel): VizLegendOptionsBuilder {
+  const builder = new VizLegendOptionsBuilder().showLegend(true)
+  if (width < 12) {
+    return builder.displayMode(LegendDisplayMode.List).placement(LegendPlacement.Bottom)
+  }
+  return builder
+    .displayMode(LegendDisplayMode.Table)
+    .placement(LegendPlacement.Right)
+    .calcs(['lastNotNull', 'max'])
+    .sortBy('Last *')
+    .sortDesc(true)
+}
+
+/** What the axis of a panel must at least take in, so that its limits are seen. */
+export function reach({ limits }: Panel): { least?: number; most?: number } {
+  const { above = {}, below = {} } = limits ?? {}
+  const most = above.critical ?? above.warning
+  const least = below.critical ?? below.warning
+  return {
+    ...(most !== undefined && { most: limitOf(most) }),
+    ...(least !== undefined && { least: limitOf(least) }),
+  }
+}
+
 /** Green where nothing is said; yellow and red beyond the limits that the alerts have. */
-function thresholds({ above = {}, below = {} }: Limits = {}): ThresholdsConfigBuilder {
+function thresholds({ limits = {}, badAbove }: Panel): ThresholdsConfigBuilder {
+  const { above = {}, below = {} } = limits
   const at = (limit: string | undefined, color: string) =>
     limit === undefined ? [] : [{ value: limitOf(limit), color }]
   const under = [
@@ -173,6 +219,8 @@ function thresholds({ above = {}, below = {} }: Limits = {}): ThresholdsConfigBu
     ...(under.length > 0 ? under : [{ value: null, color: 'green' }]),
     ...at(above.warning, 'yellow'),
     ...at(above.critical, 'red'),
+    // A step holds from its value on.
+    ...(badAbove === undefined ? [] : [{ value: badAbove + 1e-9, color: 'yellow' }]),
   ]
   return new ThresholdsConfigBuilder().mode(ThresholdsMode.Absolute).steps(steps)
 }

@@ -38,6 +38,8 @@ export interface Panel {
   stacked?: boolean
   /** Limits that the panel's alerts have, from the rules' site.yml: colours change there. */
   limits?: Limits
+  /** Of a stat: any value above turns it yellow, for which no alert has a limit. */
+  badAbove?: number
   /** Alerts on what the panel shows: they lead to it. */
   alerts?: readonly string[]
   columns?: readonly Column[]
@@ -126,6 +128,11 @@ export const jobColumn: Column = {
   name: 'job_id',
   title: 'Job',
   link: cellLink('Job', 'joulebridge-job', 'jobid'),
+}
+export const cabinetColumn: Column = {
+  name: 'cabinet',
+  title: 'Cabinet',
+  link: cellLink('Cabinet', 'joulebridge-cabinet', 'cabinet'),
 }
 export const nodeColumn: Column = {
   name: 'xname',

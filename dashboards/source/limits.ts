@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs'
-import { parse } from 'yaml'
+import { siteLimits } from '../alerts.ts'
 
-const file = new URL('../rules/site.yml', import.meta.url)
+const known = siteLimits()
 
 /** Value of a limit in the rules' site.yml. @throws where it has no such limit. */
 export function limitOf(name: string): number {
@@ -9,15 +8,3 @@ export function limitOf(name: string): number {
   if (value === undefined) throw new Error(`dashboards/rules/site.yml has no limit ${name}`)
   return value
 }
-
-interface SiteFile {
-  groups: readonly { rules: readonly { record: string; expr: unknown }[] }[]
-}
-
-const { groups } = parse(readFileSync(file, 'utf8')) as SiteFile
-const known = new Map(
-  groups
-    .flatMap(({ rules }) => rules)
-    .map(({ record, expr }) => [record, Number(expr)] as const)
-    .filter(([, value]) => Number.isFinite(value)),
-)

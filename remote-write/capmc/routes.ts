@@ -1,5 +1,7 @@
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
 import type { Pool } from 'pg'
+import { UnavailableError } from '../../exporter/service/request-error.ts'
+import { databaseError } from '../postgres/sqlstate.ts'
 import { type Answer, type NodeEnergyRow, nodeCounters, nodeEnergy } from './nodes.ts'
 import {
   CapmcError,
@@ -8,11 +10,13 @@ import {
   parseNodeQuery,
   parsePowerWindow,
 } from './request.ts'
+import { type SystemParameters, systemParameters } from './system-parameters.ts'
 import { systemPower } from './system-power.ts'
 
 export interface CapmcRoutes {
   pool: Pool
   maxGapSeconds: number
+  site: SystemParameters
   now: () => Date
 }
 
@@ -21,7 +25,8 @@ export interface CapmcRoutes {
  * fields and words (hms-capmc 1.x), and beside them what they lacked: coverage, bounds and the
  * source. Jobs and applications, which it took but refused, name their nodes and times.
  */
-export function addCapmcRoutes(app: Express, { pool, maxGapSeconds, now }: CapmcRoutes): void {
+export function addCapmcRoutes(app: Express, routes: CapmcRoutes): void {
+  const { pool, maxGapSeconds, site, now } = routes
   const add = (call: string, answer: (body: unknown) => Promise<object>, get = false) => {
     const path = `/capmc/v1/${call}`
     const readJson = express.json({ limit: '4mb', type: () => true })
@@ -55,6 +60,7 @@ export function addCapmcRoutes(app: Express, { pool, maxGapSeconds, now }: Capmc
   const power = async (body: unknown) => systemPower(pool, parsePowerWindow(body, now()))
   add('get_system_power', async (body) => (await power(body)).system, true)
   add('get_system_power_details', async (body) => (await power(body)).details, true)
+  add('get_system_parameters', async () => systemParameters(site), true)
 }
 
 type Measured = NodeEnergyRow & { joules: number }
@@ -121,12 +127,30 @@ function sumOf(nodes: readonly Measured[]): number {
   return nodes.reduce((sum, { joules }) => sum + joules, 0)
 }
 
-/** In CAPMC's form; what is no fault of the asker goes on to the handler of all routes. */
+/** In CAPMC's form, whoever is at fault; only what is ours goes on, to be logged with its stack. */
 function refuse(error: unknown, _request: Request, response: Response, next: NextFunction): void {
   if (error instanceof CapmcError) {
     const { status, code, message } = error
     response.status(status).send({ e: 400, err_msg: message, code })
-  } else if (error instanceof SyntaxError && 'body' in error) {
-    response.status(400).send({ e: 400, err_msg: error.message, code: 'INVALID_ARGUMENTS' })
-  } else next(error)
+    return
+  }
+  if (isBodyError(error)) {
+    const { status, message } = error
+    response.status(status).send({ e: status, err_msg: message, code: 'INVALID_ARGUMENTS' })
+    return
+  }
+  const judged = databaseError(error)
+  if (judged === error) {
+    next(error)
+    return
+  }
+  if (judged instanceof UnavailableError) {
+    response.set('retry-after', String(judged.retryAfterSeconds))
+  }
+  response.status(500).send({ e: 500, err_msg: judged.message, code: 'PSQL_FAILURE' })
+}
+
+/** What express.json throws: no JSON, or too much of it. */
+function isBodyError(error: unknown): error is Error & { status: number } {
+  return error instanceof Error && 'status' in error && 'type' in error
 }

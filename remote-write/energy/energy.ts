@@ -49,11 +49,19 @@ export async function jobEnergy(
 }
 
 /** Joules of each job that any of `runs` is a run of; null where nothing was measured. */
-export async function jobTotals(pool: Pool, runs: readonly string[], options: EnergyOptions) {
-  const rows = await selectEnergy(pool, runs, options)
-  return rows
-    .filter(({ whole }) => whole)
-    .map(({ cluster, job_id, joules }) => ({ cluster, job_id: Number(job_id), joules }))
+export async function jobTotals(
+  pool: Pool,
+  runs: readonly string[],
+  { asOf, maxGapSeconds }: EnergyOptions,
+): Promise<{ cluster: string; job_id: number; joules: number | null }[]> {
+  const { rows } = await pool.query<Pick<EnergyRow, 'cluster' | 'job_id' | 'joules'>>(
+    `select j.cluster, j.job_id, sum(e.joules) as joules
+     from run_joules($1, $2, $3) e
+     join job j on j.id = e.run
+     group by j.cluster, j.job_id`,
+    [runs, asOf, maxGapSeconds],
+  )
+  return rows.map((row) => ({ ...row, job_id: Number(row.job_id) }))
 }
 
 async function selectEnergy(

@@ -1,5 +1,11 @@
 import type { Piece } from './readings.ts'
 
+export interface ExplainOptions {
+  maxGapSeconds: number
+  /** In seconds since 1970; null: it is suspended still. */
+  suspensions: readonly { from: number; to: number | null }[]
+}
+
 /**
  * How the energy of a job comes about, for people: of each node its edges, readings, resets and
  * gaps, and the sums, with all digits that it takes to reckon them anew.
@@ -7,12 +13,17 @@ import type { Piece } from './readings.ts'
 export function explainEnergy(
   jobId: number,
   pieces: readonly Piece[],
-  maxGapSeconds: number,
+  { maxGapSeconds, suspensions }: ExplainOptions,
 ): string {
   const known = pieces.flatMap(({ joules }) => (joules === null ? [] : [joules]))
   const total = known.reduce((sum, joules) => sum + joules, 0)
   return [
     `job ${jobId}`,
+    ...suspensions.map(
+      ({ from, to }) =>
+        `suspended from ${instant(from)} to ${to === null ? 'now' : instant(to)}: it bears its ` +
+        'nodes all the same, but of those that it shares only the floor while others run there',
+    ),
     ...pieces.flatMap((piece) => ['', ...explainPiece(piece, maxGapSeconds)]),
     '',
     known.length === 0
@@ -102,12 +113,21 @@ function gaps({ from, to, times }: Piece, maxGapSeconds: number): string[] {
 
 function explainShare(piece: Piece): string[] {
   const { cores, cores_held, node_cores, share, idle_joules, node_joules, joules } = piece
-  if (joules === node_joules) return []
+  const accelerators = piece.accelerators ?? []
+  if (joules === node_joules && accelerators.length === 0) return []
+  const owned = accelerators.reduce((sum, each) => sum + each.joules, 0)
+  const own = accelerators.reduce((sum, each) => sum + each.part * each.joules, 0)
+  const rest = Math.max((node_joules ?? 0) - owned, 0)
   const most = Math.max(node_cores ?? 0, cores_held ?? 0)
   return [
+    ...accelerators.map(
+      ({ accelerator, joules, method, part }) =>
+        `  accelerator ${accelerator}: ${joules} J by its ${method}, of which it bears ${part}`,
+    ),
+    ...(owned > 0 ? [`  without them ${node_joules} - ${owned} = ${rest} J`] : []),
     `  ${cores} of ${cores_held} cores held, node of ${node_cores ?? 'unknown'}: floor ` +
-      `min(${idle_joules}, ${node_joules}) * ${cores} / ${most}` +
-      ` + max(${node_joules} - ${idle_joules}, 0) * ${share} = ${joules} J`,
+      `min(${idle_joules}, ${rest}) * ${cores} / ${most}` +
+      ` + max(${rest} - ${idle_joules}, 0) * ${share}${owned > 0 ? ` + ${own}` : ''} = ${joules} J`,
   ]
 }
 

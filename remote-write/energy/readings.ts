@@ -30,6 +30,18 @@ export interface Piece {
   start_part: number | null
   end_nth: number | null
   end_part: number | null
+  /** Those that runs which share the node own: they are no part of what is shared by cores. */
+  accelerators: AcceleratorPiece[] | null
+}
+
+export interface AcceleratorPiece {
+  accelerator: number
+  /** The run's: 0 where others have it. */
+  part: number
+  joules: number
+  method: 'counter' | 'power'
+  times: number[] | null
+  readings: number[] | null
 }
 
 /** The pieces of a job, of which `runs` are ids in the table job, in order of node and time. */
@@ -42,10 +54,24 @@ export async function jobReadings(
     `select r.node, r.xname, date_part('epoch', r.from_time) as "from",
        date_part('epoch', r.to_time) as "to", r.cores, r.cores_held, r.node_cores, r.share,
        r.idle_joules, r.node_joules, r.joules, r.method, r.resets, r.times, r.readings,
-       r.start_nth, r.start_part, r.end_nth, r.end_part
+       r.start_nth, r.start_part, r.end_nth, r.end_part, r.accelerators
      from job_readings($1, $2, $3) r
      order by r.node, r.from_time, r.run`,
     [runs, asOf, maxGapSeconds],
+  )
+  return rows
+}
+
+/** When the runs were suspended, in seconds since 1970; a null end: they are. */
+export async function jobSuspensions(
+  pool: Pool,
+  runs: readonly string[],
+): Promise<{ from: number; to: number | null }[]> {
+  const { rows } = await pool.query<{ from: number; to: number | null }>(
+    `select date_part('epoch', s.started_at) as "from", date_part('epoch', s.ended_at) as "to"
+     from suspension s where s.run = any ($1)
+     order by s.started_at`,
+    [runs],
   )
   return rows
 }
@@ -79,16 +105,23 @@ const columns = [
 
 /**
  * A row for each reading, with what is known of its piece before it, so that anyone can reckon the
- * job's energy anew; a piece without readings has one row with the last two columns empty.
+ * job's energy anew; a piece without readings has one row with the last two columns empty. Rows
+ * with an accelerator are its readings, of which the run bears a part; all others are the node's.
  */
 export function readingsCsv(pieces: readonly Piece[]): string {
   const lines = pieces.flatMap((piece) => {
     const about = columns.map((column) => quoted(piece[column])).join(',')
-    const readings = piece.readings ?? []
-    if (readings.length === 0) return [`${about},,`]
-    return readings.map((reading, i) => `${about},${piece.times?.[i] ?? ''},${reading}`)
+    const own = (piece.accelerators ?? []).flatMap((accelerator) =>
+      readingRows(`${about},${accelerator.accelerator},${accelerator.part}`, accelerator),
+    )
+    if ((piece.readings ?? []).length === 0) return [`${about},,,,`]
+    return [...readingRows(`${about},,`, piece), ...own]
   })
-  return [`${columns.join(',')},time,reading`, ...lines, ''].join('\n')
+  return [`${columns.join(',')},accelerator,part,time,reading`, ...lines, ''].join('\n')
+}
+
+function readingRows(about: string, { times, readings }: Pick<Piece, 'times' | 'readings'>) {
+  return (readings ?? []).map((reading, i) => `${about},${times?.[i] ?? ''},${reading}`)
 }
 
 /** RFC 4180. */

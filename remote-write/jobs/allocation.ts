@@ -34,15 +34,35 @@ export function heldNodes(nodelist: string, cpusPerNode?: string, cpus = 0): Hel
  * The nodes with the cores that the run kept busy there on average, as if its cores were busy
  * alike; unchanged while its CPU time or its length is not known.
  */
-export function withBusyCores(
-  nodes: readonly HeldNode[],
+export function withBusyCores<T extends HeldNode>(
+  nodes: readonly T[],
   { cpuSeconds, seconds }: { cpuSeconds: number | undefined; seconds: number },
-): (HeldNode & { busy_cores?: number })[] {
+): (T & { busy_cores?: number })[] {
   if (cpuSeconds === undefined || seconds <= 0) return [...nodes]
   const cores = nodes.map((node) => node.cores ?? 1)
   const all = cores.reduce((sum, count) => sum + count, 0)
   return nodes.map((node, i) => {
     return { ...node, busy_cores: (cpuSeconds / seconds) * ((cores[i] ?? 0) / all) }
+  })
+}
+
+/**
+ * The nodes with the accelerators that the run held there, none where others are told of; unchanged
+ * where nobody told of any.
+ */
+export function withAccelerators<T extends HeldNode>(
+  nodes: readonly T[],
+  told: readonly { nodelist: string; indices: readonly number[] }[] | undefined,
+): (T & { accelerators?: number[] })[] {
+  if (told === undefined) return [...nodes]
+  const byNode = new Map<string, Set<number>>()
+  for (const { nodelist, indices } of told) {
+    for (const node of expandNodelist(nodelist)) {
+      byNode.set(node, new Set([...(byNode.get(node) ?? []), ...indices]))
+    }
+  }
+  return nodes.map((node) => {
+    return { ...node, accelerators: [...(byNode.get(node.node) ?? [])].sort((a, b) => a - b) }
   })
 }
 

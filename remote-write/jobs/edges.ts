@@ -121,7 +121,7 @@ function edgesOf({ type, cluster, job_id, time, detail }: JobEvent): { key: stri
   const key = (edge: string) => `${cluster} ${job_id} ${edge}`
   const end =
     detail.ended_at === undefined ? [] : [{ key: key('end'), ms: Date.parse(detail.ended_at) }]
-  if (type === 'end') return [{ key: key('end'), ms: time.getTime() }]
+  if (type !== 'start' && type !== 'run') return [{ key: key(type), ms: time.getTime() }]
   return [{ key: key('start'), ms: time.getTime() }, ...end]
 }
 

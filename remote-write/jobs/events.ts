@@ -17,7 +17,7 @@ export interface JobEvent {
   cluster: string
   job_id: number
   time: Date
-  type: 'start' | 'end' | 'run'
+  type: 'start' | 'end' | 'run' | 'suspend' | 'resume'
   detail: EventDetail
 }
 
@@ -41,6 +41,11 @@ const nodelist = z
     }
   })
 
+/** Which accelerators of each of these nodes a run has, as the node counts them from 0. */
+const accelerators = z
+  .array(z.object({ nodelist, indices: z.array(number.max(255)).max(256) }))
+  .max(65_536)
+
 const startDetail = z.object({
   submitted_at: time.optional(),
   user: name.optional(),
@@ -53,6 +58,8 @@ const startDetail = z.object({
   /** On all its nodes. */
   cpus: number.max(2 ** 31 - 1).optional(),
   cpus_per_node: z.string().max(65_536).optional(),
+  /** A node that is not in it has none; without it nobody knows. */
+  accelerators: accelerators.optional(),
   restart_count: number.max(2 ** 31 - 1).optional(),
   array_job_id: number.optional(),
   array_task_id: number.optional(),
@@ -104,8 +111,10 @@ const event = z.discriminatedUnion(
     startDetail.extend({ type: z.literal('start'), ...about }),
     endDetail.extend({ type: z.literal('end'), ...about }),
     runDetail.extend({ type: z.literal('run'), ...about }),
+    z.object({ type: z.literal('suspend'), ...about }),
+    z.object({ type: z.literal('resume'), ...about }),
   ],
-  'expected "start", "end" or "run"',
+  'expected "start", "end", "run", "suspend" or "resume"',
 )
 
 export const eventsBody = z.object({ events: z.array(event).min(1).max(eventLimits.events) })
@@ -130,8 +139,8 @@ export function parseEvents(body: unknown): JobEvent[] {
 }
 
 function checkNodes(events: z.output<typeof event>[]): void {
-  const starts = events.map((event) => (event.type === 'end' ? undefined : event))
-  const nodes = starts.reduce((sum, start) => sum + countNodelist(start?.nodelist ?? ''), 0)
+  const starts = events.map((event) => ('nodelist' in event ? event : undefined))
+  const nodes = starts.reduce((sum, start) => sum + (start ? countNodes(start) : 0), 0)
   if (nodes > eventLimits.nodes) {
     const message = `${nodes} nodes in one request, at most ${eventLimits.nodes}: send fewer events`
     throw new RequestError(413, 'too_many_nodes', message)
@@ -141,6 +150,11 @@ function checkNodes(events: z.output<typeof event>[]): void {
     return fault === undefined ? [] : [`events.${i}.cpus_per_node: ${fault}`]
   })
   if (faults.length > 0) throw badEvents(faults)
+}
+
+function countNodes({ nodelist, accelerators = [] }: z.output<typeof startDetail>): number {
+  const lists = [nodelist, ...accelerators.map((each) => each.nodelist)]
+  return lists.reduce((sum, list) => sum + countNodelist(list), 0)
 }
 
 function cpusFault({ nodelist, cpus_per_node }: z.output<typeof startDetail>): string | undefined {

@@ -115,10 +115,15 @@ export class JobLabels {
     return urgent ? this.#store() : undefined
   }
 
+  /** To be called when entries of the index came to mean other series. */
+  forgetEntries(): void {
+    this.#kinds.fill(unseen)
+  }
+
   #makeRoom(): void {
-    const { size } = this.#options.index
-    if (size <= this.#kinds.length) return
-    const kinds = new Int32Array(Math.max(size, 1024) * 2).fill(unseen)
+    const { bound } = this.#options.index
+    if (bound <= this.#kinds.length) return
+    const kinds = new Int32Array(Math.max(bound, 1024) * 2).fill(unseen)
     kinds.set(this.#kinds)
     this.#kinds = kinds
   }

@@ -1,6 +1,7 @@
 import type { EventDetail, JobEvent } from './events.ts'
 import { expandNodelist } from './nodelist.ts'
 import { type Run, runsOfEdges, sameRunMs } from './run.ts'
+import { suspensionsOf } from './suspension.ts'
 
 /**
  * The runs that follow from all events of one job, whatever their order. What accounting says of a
@@ -9,7 +10,7 @@ import { type Run, runsOfEdges, sameRunMs } from './run.ts'
  * time.
  */
 export function runsOf(events: readonly JobEvent[]): Run[] {
-  const edges = runsOfEdges(events.filter(({ type }) => type !== 'run'))
+  const edges = runsOfEdges(events.filter(({ type }) => type === 'start' || type === 'end'))
   const reports = latestReports(events.filter(({ type }) => type === 'run')).map(toRun)
   const partners = pair(reports, edges)
   const merged = reports.map((report) => amended(report, partners.get(report)))
@@ -17,7 +18,21 @@ export function runsOf(events: readonly JobEvent[]): Run[] {
   const alone = edges.filter(
     (edge) => !paired.has(edge) && !merged.some((run) => covers(run, edge.startedAt)),
   )
-  return apart([...merged, ...alone])
+  return resized(apart([...merged, ...alone])).map((run) => {
+    return { ...run, suspensions: suspensionsOf(run, events) }
+  })
+}
+
+/** No hook tells of a run that goes on with fewer nodes: it keeps the accelerators of those. */
+function resized(runs: readonly Run[]): Run[] {
+  const told: Run[] = []
+  for (const run of runs) {
+    const before = told.at(-1)
+    const kept = before?.end.state === 'RESIZING' ? before.start.accelerators : undefined
+    const start = kept === undefined ? run.start : { accelerators: kept, ...run.start }
+    told.push({ ...run, start })
+  }
+  return told
 }
 
 /**

@@ -1,11 +1,12 @@
 import type { Pool, PoolClient } from 'pg'
 import { inTransaction } from '../postgres/transaction.ts'
-import { heldNodes, withBusyCores } from './allocation.ts'
+import { heldNodes, withAccelerators, withBusyCores } from './allocation.ts'
 import type { EventDetail, JobEvent } from './events.ts'
 import { unnamedCluster } from './label.ts'
 import { type JobLabelRow, labelRuns } from './label-run.ts'
 import { firstStarts, runsOf } from './merge.ts'
 import type { Run, RunRow } from './run.ts'
+import { writeSuspensions } from './suspension.ts'
 
 /**
  * Stores events and brings the runs and allocations of their jobs up to date, in one transaction.
@@ -159,6 +160,7 @@ async function writeEventRuns(client: PoolClient, rows: readonly RunRow[]): Prom
   await client.query(deleteEventRuns, [JSON.stringify(rows)])
   await writeRuns(client, rows)
   await writeSteps(client, rows)
+  await writeSuspensions(client, rows)
 }
 
 async function writeRuns(client: PoolClient, runs: readonly RunRow[]): Promise<void> {
@@ -175,7 +177,9 @@ async function writeSteps(client: PoolClient, runs: readonly RunRow[]): Promise<
 }
 
 function toRow({ startedAt, endedAt, start, end, ...about }: Run, firstStartedAt: Date): RunRow {
-  const { nodelist = '', cpus_per_node, cpus, user, uid, steps = [], ...facts } = start
+  const { nodelist = '', cpus_per_node, cpus, accelerators, user, uid, ...others } = start
+  const { steps = [], ...facts } = others
+  const nodes = withAccelerators(heldNodes(nodelist, cpus_per_node, cpus), accelerators)
   const stretch = { started_at: startedAt, ended_at: endedAt }
   return {
     ...facts,
@@ -187,7 +191,7 @@ function toRow({ startedAt, endedAt, start, end, ...about }: Run, firstStartedAt
     user_id: uid,
     nodelist,
     source: start.source ?? 'event',
-    nodes: withBusyCores(heldNodes(nodelist, cpus_per_node, cpus), {
+    nodes: withBusyCores(nodes, {
       cpuSeconds: facts.cpu_seconds,
       seconds: endedAt === null ? 0 : (endedAt.getTime() - startedAt.getTime()) / 1000,
     }).map((node) => ({ ...node, ...stretch })),
@@ -270,15 +274,16 @@ const deleteAllocations = `
 
 /** A place once known stays: the topology may have changed since. */
 const upsertAllocations = `
-  insert into allocation (run, node, xname, started_at, ended_at, cores, node_cores, busy_cores)
+  insert into allocation (
+    run, node, xname, started_at, ended_at, cores, node_cores, busy_cores, accelerators)
   select j.id, h.node, coalesce(h.xname, n.xname), h.started_at, h.ended_at, h.cores, n.cores,
-    h.busy_cores
+    h.busy_cores, h.accelerators
   from jsonb_to_recordset($1)
     as r (cluster text, job_id int8, started_at timestamptz, nodes jsonb)
   join job j on (r.cluster, r.job_id, r.started_at) = (j.cluster, j.job_id, j.started_at)
   cross join lateral jsonb_to_recordset(r.nodes) as h (
     node text, xname text, cores int4, started_at timestamptz, ended_at timestamptz,
-    busy_cores float8)
+    busy_cores float8, accelerators int2[])
   left join lateral (
     select n.xname, n.cores
     from (
@@ -298,11 +303,12 @@ const upsertAllocations = `
     ended_at = excluded.ended_at,
     cores = excluded.cores,
     node_cores = coalesce(allocation.node_cores, excluded.node_cores),
-    busy_cores = excluded.busy_cores
+    busy_cores = excluded.busy_cores,
+    accelerators = excluded.accelerators
   where (allocation.xname, allocation.ended_at, allocation.cores, allocation.node_cores,
-      allocation.busy_cores)
+      allocation.busy_cores, allocation.accelerators)
     is distinct from (excluded.xname, excluded.ended_at, excluded.cores, excluded.node_cores,
-      excluded.busy_cores)`
+      excluded.busy_cores, excluded.accelerators)`
 
 const deleteSteps = `
   with told as (

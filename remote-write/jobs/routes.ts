@@ -6,9 +6,10 @@ import { type EnergyOptions, jobEnergy } from '../energy/energy.ts'
 import { instant, parse, query } from '../parameters.ts'
 import type { EdgeReader } from './edges.ts'
 import { eventLimits, type JobEvent, parseEvents } from './events.ts'
-import { findRuns, listJobs } from './job.ts'
+import { findJob } from './find.ts'
+import { listJobs } from './job.ts'
 import type { JobMetrics } from './metrics.ts'
-import { JobRanks } from './rank.ts'
+import { mostEnergy } from './rank.ts'
 import { recordEvents } from './record.ts'
 import { addJobcompRoute } from './slurm/route.ts'
 
@@ -26,7 +27,6 @@ export interface JobRoutes {
 /** Adds `/api/v1/jobs`: what schedulers tell, which jobs there are, and their energy. */
 export function addJobRoutes(app: Express, routes: JobRoutes): void {
   const { pool, guard } = routes
-  const ranks = new JobRanks(pool)
   const guards = [countAnswers(routes), guard]
   const readJson = express.json({ limit: eventLimits.bodyBytes })
   app.post('/api/v1/jobs/events', ...guards, readJson, (request, response) =>
@@ -40,7 +40,7 @@ export function addJobRoutes(app: Express, routes: JobRoutes): void {
       response.send({ jobs: await query(listJobs(pool, filter, options)) })
       return
     }
-    const runs = await query(ranks.most(filter, options))
+    const runs = await query(mostEnergy(pool, filter, options))
     const jobs = await query(listJobs(pool, { runs, limit: filter.limit }, options))
     jobs.sort((a, b) => (b.energy.joules ?? -1) - (a.energy.joules ?? -1))
     response.send({ jobs })
@@ -100,37 +100,6 @@ const jobsQuery = z.object({
     .transform(Number)
     .default(100),
 })
-
-const jobPlace = z.object({
-  id: z
-    .string()
-    .regex(/^\d{1,15}$/, 'expected the number of a job')
-    .transform(Number),
-  cluster: z.string().optional(),
-  at: instant.optional(),
-})
-
-/**
- * The job that the path, `?cluster=` and `?at=` name: Slurm uses numbers again.
- * @throws {RequestError} 404 if there is none; 400 if several clusters have one with this number.
- */
-async function findJob({ params, query: { cluster, at } }: Request, pool: Pool) {
-  const place = parse(jobPlace, { ...params, cluster, at })
-  const jobs = await query(findRuns(pool, place.id, place))
-  const [found, other] = jobs
-  if (!found) {
-    const where =
-      (place.cluster === undefined ? '' : ` in cluster ${place.cluster}`) +
-      (place.at === undefined ? '' : ` that began by ${place.at.toISOString()}`)
-    throw new RequestError(404, 'unknown_job', `nobody told of a job ${place.id}${where}`)
-  }
-  if (other) {
-    const names = jobs.map(({ cluster }) => cluster).join(', ')
-    const message = `job ${place.id} is in several clusters, add ?cluster= with one of: ${names}`
-    throw new RequestError(400, 'ambiguous_job', message)
-  }
-  return { jobId: place.id, ...found }
-}
 
 function energyOptions({ now, maxGapSeconds }: JobRoutes): EnergyOptions {
   return { asOf: now(), maxGapSeconds }

@@ -1,5 +1,6 @@
 import type { HeldNode } from './allocation.ts'
 import type { EventDetail, JobEvent, StepDetail } from './events.ts'
+import type { Suspension } from './suspension.ts'
 
 /** One run of a job: from when it got its nodes until it gave them back. */
 export interface Run {
@@ -10,10 +11,11 @@ export interface Run {
   endedAt: Date | null
   start: EventDetail
   end: EventDetail
+  suspensions?: Suspension[]
 }
 
 /** Facts of a run that have other names, types or places in the tables. */
-type Kept = 'user' | 'uid' | 'account' | 'partition' | 'ended_at' | 'steps'
+type Kept = 'user' | 'uid' | 'account' | 'partition' | 'ended_at' | 'steps' | 'accelerators'
 
 /** A run as the tables keep it; what is absent or null is not known. */
 export interface RunRow extends Omit<EventDetail, Kept> {
@@ -27,10 +29,16 @@ export interface RunRow extends Omit<EventDetail, Kept> {
   user_id?: number | undefined
   nodelist: string
   source: string
-  nodes: (HeldNode & { started_at: Date; ended_at: Date | null; busy_cores?: number | null })[]
+  nodes: (HeldNode & {
+    started_at: Date
+    ended_at: Date | null
+    busy_cores?: number | null
+    accelerators?: number[]
+  })[]
   /** Start of the first run of the same job; a number may be used again for another job. */
   first_started_at: Date | null
   steps: (Stretch | StepDetail)[]
+  suspensions?: Suspension[] | undefined
 }
 
 interface Stretch {

@@ -26,9 +26,9 @@ export interface CabinetNow {
 }
 
 export async function readOverview(pool: Pool, time: Date): Promise<Overview> {
-  const [nodes, cabinets, silent] = await Promise.all([
+  const [nodes, inputs, silent] = await Promise.all([
     pool.query<Omit<NodeNow, 'job_ids'> & { job_ids: string[] }>(selectNodes),
-    pool.query<CabinetNow>(selectCabinets),
+    pool.query<{ cabinet: string; watts: number }>(selectInputs),
     pool.query<{ xname: string }>(
       `select distinct l.labels ->> 'xname' as xname
        from latest('cray_device_up', '{}') l where l.value = 0 order by 1`,
@@ -37,9 +37,31 @@ export async function readOverview(pool: Pool, time: Date): Promise<Overview> {
   return {
     time,
     nodes: nodes.rows.map((node) => ({ ...node, job_ids: node.job_ids.map(Number) })),
-    cabinets: cabinets.rows,
+    cabinets: cabinetsOf(nodes.rows, inputs.rows),
     silent: silent.rows.map(({ xname }) => xname),
   }
+}
+
+function cabinetsOf(
+  nodes: readonly Pick<NodeNow, 'xname' | 'power_watts'>[],
+  inputs: readonly { cabinet: string; watts: number }[],
+): CabinetNow[] {
+  const cabinets = new Map<string, CabinetNow>()
+  const of = (cabinet: string) => {
+    const found = cabinets.get(cabinet) ?? { cabinet, input_watts: null, node_watts: null }
+    cabinets.set(cabinet, found)
+    return found
+  }
+  for (const { cabinet, watts } of inputs) of(cabinet).input_watts = watts
+  for (const { xname, power_watts } of nodes) {
+    const cabinet = of(/^x\d+/.exec(xname)?.[0] ?? xname)
+    if (power_watts !== null) cabinet.node_watts = (cabinet.node_watts ?? 0) + power_watts
+  }
+  return [...cabinets.values()].sort((a, b) => byNumber(a.cabinet, b.cabinet))
+}
+
+function byNumber(a: string, b: string): number {
+  return a.localeCompare(b, 'en', { numeric: true })
 }
 
 const selectNodes = `
@@ -76,7 +98,7 @@ const inputs = `
     (3, 'cray_pdu_phase_power_watts', '{}'), (4, 'cray_pdu_line_power_watts', '{}'))
     as m (rank, metric, matchers)`
 
-const selectCabinets = `
+const selectInputs = `
   with input as (
     select l.labels ->> 'xname' as xname, m.rank, sum(l.value) as watts
     from ${inputs}
@@ -87,16 +109,10 @@ const selectCabinets = `
     select distinct on (i.xname) substring(i.xname from '^x[0-9]+') as cabinet, i.watts
     from input i
     order by i.xname, i.rank
-  ),
-  node as (
-    select substring(n.xname from '^x[0-9]+') as cabinet, n.xname, max(n.power_watts) as watts
-    from node_power n
-    group by 1, 2
   )
-  select coalesce(b.cabinet, n.cabinet) as cabinet, b.watts as input_watts, n.watts as node_watts
-  from (select cabinet, sum(watts) as watts from best group by 1) b
-  full join (select cabinet, sum(watts) as watts from node group by 1) n on n.cabinet = b.cabinet
-  order by 1`
+  select b.cabinet, sum(b.watts) as watts
+  from best b
+  group by 1`
 
 /** Mean power in steps of equal length; null where there was no sample. */
 export interface PowerHistory {
@@ -176,7 +192,7 @@ async function history(
     if (step < steps) line[step] = watts
     lines.set(xname, line)
   }
-  const sorted = [...lines].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
+  const sorted = [...lines].sort(([a], [b]) => byNumber(a, b))
   return {
     from,
     step_seconds: stepSeconds,

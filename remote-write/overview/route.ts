@@ -3,7 +3,8 @@ import type { Pool } from 'pg'
 import { z } from 'zod'
 import { RequestError } from '../../exporter/service/request-error.ts'
 import { instant, parse, query } from '../parameters.ts'
-import { cabinetHistory, nodeHistory, type Overview, readOverview } from './overview.ts'
+import { cabinetHistory, nodeHistory, readOverview } from './overview.ts'
+import { shared } from './shared.ts'
 
 /** Adds `/api/v1/overview` and the power histories: what the page draws. */
 export function addOverviewRoutes(app: Express, pool: Pool): void {
@@ -41,19 +42,3 @@ const nodeSpan = z.object({
   to: instant,
   points,
 })
-
-/** Many who look at once cost one query. */
-function shared(milliseconds: number, read: () => Promise<Overview>): () => Promise<Overview> {
-  let latest: { at: number; value: Promise<Overview> } | undefined
-  return () => {
-    const now = Date.now()
-    if (!latest || now - latest.at >= milliseconds) {
-      const value = read()
-      latest = { at: now, value }
-      value.catch(() => {
-        if (latest?.value === value) latest = undefined
-      })
-    }
-    return latest.value
-  }
-}

@@ -5,7 +5,7 @@ import { access, chown, cp, mkdir, open, readFile, rm, stat, writeFile } from 'n
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { endWithUs, exited, isRunning } from '../../exporter/service/child.ts'
+import { endWithUs, exited, isRunning, keepShort } from '../../exporter/service/child.ts'
 import { isWrongLogin } from './sqlstate.ts'
 
 export interface EmbeddedOptions {
@@ -164,7 +164,8 @@ async function spawnServer(
     'jit=off',
     ...(durable ? [] : ['fsync=off', 'full_page_writes=off']),
   ]
-  const log = await open(logFile, 'w', 0o600)
+  await rm(logFile, { force: true })
+  const log = await open(logFile, 'a', 0o600)
   try {
     const flags = settings.flatMap((setting) => ['-c', setting])
     const server = spawn(binaries.postgres, ['-D', directory, '-p', String(port), ...flags], {
@@ -175,6 +176,7 @@ async function spawnServer(
     })
     await once(server, 'spawn')
     endWithUs(server, 'SIGINT')
+    keepShort(logFile, server)
     return server
   } finally {
     await log.close()

@@ -11,8 +11,8 @@ const functionsFolder = new URL('./functions/', import.meta.url)
  * transaction of its own, then all of functions/ anew in one, unless they are there already. Any
  * number of processes may call it at once: one works, the others wait for it. `warn` hears what
  * the database warns of.
- * @throws {Error} when an applied migration was changed since, or the schema is newer than the
- * program; PostgreSQL's own error, with the file's name, when a statement fails.
+ * @throws {Error} when the server is too old, an applied migration was changed since, or the schema
+ * is newer than the program; PostgreSQL's own error, with the file's name, when a statement fails.
  */
 export async function migrate(
   url: string,
@@ -26,7 +26,7 @@ export async function migrate(
   await client.connect()
   try {
     await client.query('select pg_advisory_lock($1)', [migrationLock])
-    await checkEncoding(client)
+    await checkServer(client)
     await applyMigrations(client)
     await applyFunctions(client)
   } finally {
@@ -59,13 +59,23 @@ interface Migration {
   sha256: string
 }
 
-async function checkEncoding(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ server_encoding: string }>('show server_encoding')
-  const encoding = rows[0]?.server_encoding
+async function checkServer(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ number: number; version: string; encoding: string }>(
+    `select current_setting('server_version_num')::int4 as number,
+       current_setting('server_version') as version,
+       current_setting('server_encoding') as encoding`,
+  )
+  const { number = 0, version, encoding } = rows[0] ?? {}
+  if (number < leastMajor * 10_000) {
+    throw new Error(`the server is PostgreSQL ${version}: ${leastMajor} is the least`)
+  }
   if (encoding !== 'UTF8') {
     throw new Error(`the database's encoding is ${encoding}: labels need UTF8`)
   }
 }
+
+/** The oldest PostgreSQL that the tests were run on. */
+const leastMajor = 13
 
 async function applyMigrations(client: pg.Client): Promise<void> {
   await client.query(`

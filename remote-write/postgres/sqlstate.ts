@@ -31,6 +31,11 @@ export function isNoPartition(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === '23514' && !error.constraint
 }
 
+/** What enter_epoch raises (functions/forget.sql): some ids of series may hold no more. */
+export function isEpochOver(error: unknown): boolean {
+  return sqlState(error) === 'JB001'
+}
+
 /**
  * No connection came about or it was lost, for now: the network said so (an error of a system call
  * has no severity), or the server, which is starting, stopping or full (57P, 53300), or `pg`, which

@@ -22,7 +22,6 @@ export class DecoderV1 {
   readonly #intake: Intake
   /** The entry before the one at hand; it carries over to the next request. */
   #previous = -1
-  #sizeBefore = 0
 
   constructor(index: SeriesIndex, limits: DecodeLimits, samples: Samples) {
     this.#index = index
@@ -37,7 +36,7 @@ export class DecoderV1 {
   decode(body: Buffer, range: TimeRange): void {
     const reader = new WireReader(body)
     this.#intake.begin(range)
-    this.#sizeBefore = this.#index.size
+    this.#index.begin()
     while (reader.at < body.length) {
       const tag = reader.tag()
       if (tag === TIMESERIES) this.#series(reader, reader.fieldEnd(body.length))
@@ -48,7 +47,7 @@ export class DecoderV1 {
 
   /** Forgets the series that the last request brought. */
   undo(): void {
-    this.#index.truncate(this.#sizeBefore)
+    this.#index.takeBack(0)
   }
 
   #series(reader: WireReader, end: number): void {
@@ -71,7 +70,7 @@ export class DecoderV1 {
   #unexpectedSeries(reader: WireReader, end: number): void {
     const { samples } = this.#intake
     const start = reader.at
-    const size = this.#index.size
+    const { added } = this.#index
     const found = this.#resolve(labelBytes(reader, end))
     reader.at = start
     if (typeof found !== 'number') {
@@ -81,7 +80,7 @@ export class DecoderV1 {
     const before = samples.accepted
     this.#values(reader, end, found)
     if (samples.accepted === before) {
-      this.#index.truncate(size)
+      this.#index.takeBack(added)
       return
     }
     this.#index.setNext(this.#previous, found)

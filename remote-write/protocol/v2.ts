@@ -44,7 +44,6 @@ export class DecoderV2 {
   readonly #key: Buffer
   /** The known series before the one at hand; it carries over to the next request. */
   #previous = -1
-  #sizesBefore = { series: 0, texts: 0, known: 0 }
 
   constructor(index: SeriesIndex, limits: DecodeLimits, samples: Samples) {
     this.#index = index
@@ -63,7 +62,7 @@ export class DecoderV2 {
    */
   decode(body: Buffer, range: TimeRange): void {
     this.#intake.begin(range)
-    this.#sizesBefore = this.#sizes()
+    for (const table of this.#tables) table.begin()
     const reader = new WireReader(body)
     this.#readSymbols(reader)
     reader.at = 0
@@ -76,9 +75,7 @@ export class DecoderV2 {
 
   /** Forgets the series that the last request brought, and all metadata. */
   undo(): void {
-    this.#index.truncate(this.#sizesBefore.series)
-    this.#texts.truncate(this.#sizesBefore.texts)
-    this.#known.truncate(this.#sizesBefore.known)
+    for (const table of this.#tables) table.takeBack(0)
     this.#metadata.forget()
   }
 
@@ -87,9 +84,8 @@ export class DecoderV2 {
     this.#metadata.forget()
   }
 
-  #sizes() {
-    const { size: series } = this.#index
-    return { series, texts: this.#texts.size, known: this.#known.size }
+  get #tables(): ByteTable[] {
+    return [this.#index, this.#texts, this.#known]
   }
 
   #readSymbols(reader: WireReader): void {
@@ -122,7 +118,7 @@ export class DecoderV2 {
   /** A new series of which nothing is accepted leaves no trace. */
   #unknownSeries(reader: WireReader, end: number): void {
     const { samples } = this.#intake
-    const size = this.#index.size
+    const { added } = this.#index
     const labels = this.#labels()
     const found = this.#resolve(labels)
     if (typeof found !== 'number') {
@@ -131,7 +127,7 @@ export class DecoderV2 {
     }
     const before = samples.accepted
     this.#values(reader, end, found)
-    if (samples.accepted === before) this.#index.truncate(size)
+    if (samples.accepted === before) this.#index.takeBack(added)
     else if (isSorted(labels)) this.#remember(found)
   }
 

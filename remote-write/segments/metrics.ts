@@ -24,6 +24,11 @@ export function registerUpkeepMetrics(registry: Registry) {
       help: 'Rows of segments and roll-ups deleted whose series are kept for less than others.',
       registers,
     }),
+    forgottenSeries: new Counter({
+      name: 'joulebridge_series_forgotten_total',
+      help: 'Series that went from the database as neither samples nor roll-ups of them were left.',
+      registers,
+    }),
     compaction: registerRuns(registry, 'compaction'),
     retention: registerRuns(registry, 'retention'),
     stretches: registerRuns(registry, 'stretches'),

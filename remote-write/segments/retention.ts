@@ -3,10 +3,13 @@ import { listPartitions, type PartitionedTable, type Partitions } from '../parti
 import { isLocked } from '../postgres/sqlstate.ts'
 import { compileRegex } from '../protocol/regex.ts'
 import type { RetentionSettings } from '../settings.ts'
+import { forgetMarked, markSeries } from './forget.ts'
 import { duePartitions, type Partition } from './window.ts'
 
 export interface RetentionOptions {
   settings: RetentionSettings
+  /** Names of labels by which a series is one of a job. */
+  jobLabels?: readonly string[]
   /** The receiver's, which must not count on a partition that is dropped. */
   partitions: Partitions
   /** What earlier runs deleted already; kept by the caller from run to run. */
@@ -19,6 +22,8 @@ export interface Retained {
   droppedPartitions: number
   /** Of segments and roll-ups whose series are kept for less than others. */
   deletedRows: number
+  /** Of which nothing was left, an hour ago or longer. */
+  forgottenSeries: number
   /** Partitions that somebody used: left to the next run. */
   partitionsInUse: number
 }
@@ -26,7 +31,8 @@ export interface Retained {
 /**
  * Lets go what is older than it shall be: whole partitions, and from those that other series still
  * need the rows of the series whose time is over, once the whole partition is that old, so that
- * each is swept and vacuumed once. Resolves to undefined when another process is at it.
+ * each is swept and vacuumed once. Series of which nothing is left are forgotten. Resolves to
+ * undefined when another process is at it.
  * @throws {Error} of the database; what was done stays done.
  */
 export async function applyRetention(
@@ -88,7 +94,7 @@ interface Run extends RetentionOptions {
 }
 
 async function retain(client: PoolClient, options: RetentionOptions): Promise<Retained> {
-  const result: Retained = { droppedPartitions: 0, deletedRows: 0, partitionsInUse: 0 }
+  const result = { droppedPartitions: 0, deletedRows: 0, forgottenSeries: 0, partitionsInUse: 0 }
   const run: Run = { ...options, client, result }
   const { rows } = await client.query<{ metric: string }>('select distinct metric from series')
   const names = rows.map(({ metric }) => metric)
@@ -104,8 +110,23 @@ async function retain(client: PoolClient, options: RetentionOptions): Promise<Re
     if (metrics.length === 0) continue
     await sweep(run, { table: 'segments', metrics, seconds: samplesSeconds })
     await sweep(run, { table: 'rollup', metrics, seconds: rollupSeconds })
+    const seconds = Math.min(rollupSeconds, options.settings.jobRollupSeconds ?? samplesSeconds)
+    await sweep(run, { table: 'rollup', metrics, jobLabels: options.jobLabels ?? [], seconds })
   }
+  await forget(run, rules)
   return result
+}
+
+/** Each look at all series takes some seconds: it is done as seldom as a partition is swept. */
+async function forget(run: Run, rules: readonly KeptMetrics[]): Promise<void> {
+  const { client, swept, signal, result } = run
+  result.forgottenSeries = await forgetMarked(client, signal)
+  if (swept.has('series')) return
+  for (const { metrics, samplesSeconds } of rules) {
+    await markSeries(client, { metrics, seconds: samplesSeconds }, signal)
+  }
+  await client.query('select begin_epoch()')
+  if (!signal?.aborted) swept.add('series')
 }
 
 async function dropOlder(run: Run, table: PartitionedTable, seconds: number): Promise<void> {
@@ -133,68 +154,75 @@ const framesAtOnce = 128
 interface Sweep {
   table: 'segments' | 'rollup'
   metrics: readonly string[]
+  /** Only series with one of these labels. */
+  jobLabels?: readonly string[]
   seconds: number
 }
 
-async function sweep(run: Run, { table, metrics, seconds }: Sweep): Promise<void> {
+async function sweep(run: Run, { table, seconds, metrics, jobLabels }: Sweep): Promise<void> {
+  const chosen = [metrics, jobLabels ?? null]
+  const first = await nextFrame(run, chosen, 0)
+  if (first === undefined) return
   const partitions = await older(run, table, seconds)
   for (const { name, fromMs, toMs } of partitions) {
-    const key = `${name} ${seconds}`
+    const key = `${name} ${seconds} ${jobLabels}`
     if (run.swept.has(key)) continue
-    for (let frame = await nextFrame(run, metrics, 0); frame !== undefined; ) {
+    for (let frame: number | undefined = first; frame !== undefined; ) {
       if (run.signal?.aborted) return
-      const to = frame + framesAtOnce
-      const range = [metrics, frame, to, new Date(fromMs), new Date(toMs)]
+      const to: number = frame + framesAtOnce
+      const range = [...chosen, frame, to, new Date(fromMs), new Date(toMs)]
       const deleted = await run.client.query(
         table === 'segments' ? deleteSegments : thinRollup,
         range,
       )
       run.result.deletedRows += deleted.rowCount ?? 0
-      frame = await nextFrame(run, metrics, to)
+      frame = await nextFrame(run, chosen, to)
     }
     run.swept.add(key)
   }
 }
 
-/** The next frame, from `first` on, that has a series of these metrics. */
+/** The next frame, from `first` on, that has a series that is chosen. */
 async function nextFrame(
   { client }: Run,
-  metrics: readonly string[],
+  chosen: readonly unknown[],
   first: number,
 ): Promise<number | undefined> {
   const { rows } = await client.query<{ frame: number | null }>(
-    'select min(frame) as frame from series where metric = any($1) and frame >= $2',
-    [metrics, first],
+    `select min(s.frame) as frame from series s where ${isChosen} and s.frame >= $3`,
+    [...chosen, first],
   )
   return rows[0]?.frame ?? undefined
 }
 
+const isChosen = 's.metric = any($1) and ($2::text[] is null or s.labels ?| $2)'
+
 const deleteSegments = `
   delete from segments g
   using series s
-  where s.metric = any($1) and s.frame >= $2 and s.frame < $3
+  where ${isChosen} and s.frame >= $3 and s.frame < $4
     and g.frame = s.frame and g.position = s.position
-    and g.frame >= $2 and g.frame < $3 and g.t0 >= $4 and g.t0 < $5`
+    and g.frame >= $3 and g.frame < $4 and g.t0 >= $5 and g.t0 < $6`
 
 /** A row is of a whole frame: it goes when none of its series is left. */
 const thinRollup = `
   with gone as (
-    select frame, array_agg(position) as positions
-    from series
-    where metric = any($1) and frame >= $2 and frame < $3
-    group by frame
+    select s.frame, array_agg(s.position) as positions
+    from series s
+    where ${isChosen} and s.frame >= $3 and s.frame < $4
+    group by s.frame
   ),
   thinner as (
     select r.frame, r.t0, without_positions(r.n, g.positions) as n, g.positions
     from rollup r join gone g on g.frame = r.frame
-    where r.frame >= $2 and r.frame < $3 and r.t0 >= $4 and r.t0 < $5
+    where r.frame >= $3 and r.frame < $4 and r.t0 >= $5 and r.t0 < $6
       and without_positions(r.n, g.positions) is distinct from r.n
   ),
   deleted as (
     delete from rollup r
     using thinner t
     where r.frame = t.frame and r.t0 = t.t0 and array_remove(t.n, null) = '{}'
-      and r.t0 >= $4 and r.t0 < $5
+      and r.t0 >= $5 and r.t0 < $6
   )
   update rollup r
   set n = t.n,
@@ -205,4 +233,4 @@ const thinRollup = `
     increase = without_positions(r.increase, t.positions)
   from thinner t
   where r.frame = t.frame and r.t0 = t.t0 and array_remove(t.n, null) <> '{}'
-    and r.t0 >= $4 and r.t0 < $5`
+    and r.t0 >= $5 and r.t0 < $6`

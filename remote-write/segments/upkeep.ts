@@ -13,7 +13,7 @@ export interface UpkeepOptions {
   partitions: Partitions
   registry: Registry
   log: Logger
-  settings: Pick<RemoteWriteSettings, 'compaction' | 'retention'>
+  settings: Pick<RemoteWriteSettings, 'compaction' | 'retention' | 'jobLabels' | 'energy'>
 }
 
 /**
@@ -33,7 +33,7 @@ export function startUpkeep(options: UpkeepOptions): { close(): Promise<void> } 
     retention(options, metrics, signal),
   )
   const note = oneAtATime({ name: 'stretches', metrics: metrics.stretches, log }, () =>
-    noteStretches(options, metrics),
+    noteEnergy(options, metrics, signal),
   )
   const tasks = [
     schedule(settings.compaction.schedule, compact.run),
@@ -84,32 +84,54 @@ function retention(
   let runs = 0
   return async () => {
     if (runs++ % 24 === 0) swept.clear()
-    const options = { settings: settings.retention, partitions, swept, signal }
+    const jobLabels = settings.jobLabels.jobId
+    const options = { settings: settings.retention, jobLabels, partitions, swept, signal }
     const retained = await applyRetention(pool, options)
     if (!retained) return undefined
-    const { droppedPartitions, deletedRows, partitionsInUse } = retained
+    const { droppedPartitions, deletedRows, forgottenSeries, partitionsInUse } = retained
     metrics.retentionPartitions.inc(droppedPartitions)
     metrics.retentionRows.inc(deletedRows)
+    metrics.forgottenSeries.inc(forgottenSeries)
     metrics.retention.lastSuccess.setToCurrentTime()
     return {
       dropped_partitions: droppedPartitions,
       deleted_rows: deletedRows,
+      forgotten_series: forgottenSeries,
       partitions_in_use: partitionsInUse,
     }
   }
 }
 
-async function noteStretches(
-  { pool }: UpkeepOptions,
+/** Where counters rose without an event, and then the energy of runs that have settled. */
+async function noteEnergy(
+  { pool, settings }: UpkeepOptions,
   metrics: Metrics,
+  signal: AbortSignal,
 ): Promise<Record<string, number> | undefined> {
   const { rows } = await pool.query<{ counters: number | null }>(
     'select note_stretches(now()) as counters',
   )
   const counters = rows[0]?.counters ?? null
   if (counters === null) return undefined
+  const kept = await keepEnergy(pool, settings.energy.maxGapSeconds, signal)
   metrics.stretches.lastSuccess.setToCurrentTime()
-  return { counters }
+  return { counters, kept_runs: kept }
+}
+
+/** At most for a minute, and some runs at a time: whoever tells of jobs waits for each lot. */
+async function keepEnergy(pool: Pool, maxGapSeconds: number, signal: AbortSignal): Promise<number> {
+  const until = Date.now() + 60_000
+  let kept = 0
+  while (!signal.aborted && Date.now() < until) {
+    const { rows } = await pool.query<{ runs: number | null }>(
+      'select keep_energy(now(), $1) as runs',
+      [maxGapSeconds],
+    )
+    const runs = rows[0]?.runs ?? 0
+    kept += runs
+    if (runs < 200) break
+  }
+  return kept
 }
 
 interface Named {

@@ -1,26 +1,24 @@
 import pg from 'pg'
-import { compressSync } from 'snappy'
 import { migrate } from '../../remote-write/postgres/migrate.ts'
 import { compactDue } from '../../remote-write/segments/compact.ts'
-import { writeRequest } from '../support/remote-write.ts'
 import { startServer } from '../support/server.ts'
 import { median } from './figures.ts'
 import { cpuSeconds } from './processes.ts'
-import { startPrometheusReceiver } from './receivers.ts'
 
 export const name = 'energy'
-export const title = 'Energy of one job and of 25,000, and of a job by PromQL: CPU of the database'
+export const title = 'Energy of one job, of 25,000 and the most of these: CPU of the database'
 
 export const goals = [
-  { key: 'times_faster_than_promql', least: 10, words: 'energy, CPU, PromQL / ours, live' },
   { key: 'large_job_cpu_seconds', most: 3, words: 'energy of 9,400 nodes x 24 h, CPU s' },
   { key: 'day_cpu_seconds', most: 60, words: 'energy of 25,000 jobs of a day, CPU s' },
+  { key: 'ranked_cpu_seconds', most: 10, words: 'which of 25,000 jobs used most, CPU s' },
+  { key: 'ranked_kept_cpu_seconds', most: 0.5, words: 'the same, their energy kept, CPU s' },
   { key: 'live_cpu_ms', most: 5, words: 'energy of 128 nodes x 4 h, live, CPU ms' },
   { key: 'segments_cpu_ms', most: 60, words: 'energy of 128 nodes x 4 h, compacted, CPU ms' },
 ]
 
 const nodes = 128
-/** Of the whole system, which PromQL looks through for the job's. */
+/** Of the whole system. */
 const systemNodes = 1024
 const hours = 4
 const stepSeconds = 10
@@ -45,17 +43,10 @@ export async function run(): Promise<Record<string, number>> {
     const segments = await measure(pool)
     await pool.query('truncate edge_reading')
     const decoded = await measure(pool)
-    const promql = await measurePromql(from, to)
     await pool.query('truncate series, frames, segments, job, counter_stretch cascade')
     const large = await measureLarge(pool)
     return {
       ...large,
-      ...(promql && {
-        times_faster_than_promql: promql.byJob.cpuMs / live.cpuMs,
-        promql_cpu_ms: promql.byJob.cpuMs,
-        promql_megajoules: promql.byJob.joules / 1e6,
-        times_faster_than_promql_by_name: promql.byName.cpuMs / live.cpuMs,
-      }),
       live_cpu_ms: live.cpuMs,
       segments_cpu_ms: segments.cpuMs,
       segments_edges_unknown_cpu_ms: decoded.cpuMs,
@@ -72,7 +63,7 @@ export async function run(): Promise<Record<string, number>> {
 }
 
 /** As the service does every five minutes; a run takes up no more than so many counters. */
-async function noteStretches(pool: pg.Pool): Promise<void> {
+export async function noteStretches(pool: pg.Pool): Promise<void> {
   const noted = async () => {
     await pool.query('select note_stretches(now())')
     const { rows } = await pool.query<{ missing: boolean }>(
@@ -171,69 +162,6 @@ function jobSpan(from: Date, to: Date): [Date, Date] {
   return [new Date(from.getTime() + 3210), new Date(to.getTime() - 4560)]
 }
 
-/**
- * The same question as PromQL, as the README has it, and of the job's nodes by name; undefined
- * where no Prometheus is installed.
- */
-async function measurePromql(from: Date, to: Date) {
-  const peer = await startPrometheusReceiver()
-  if (!peer) return undefined
-  try {
-    await fillPeer(peer.url, from, to)
-    const [started, ended] = jobSpan(from, to)
-    const range = `[${ended.getTime() - started.getTime()}ms] @ ${ended.getTime() / 1000}`
-    const names = Array.from({ length: nodes }, (_, node) => `x1000c0s${node}b0n0`).join('|')
-    const byJob = `sum(increase(cray_node_energy_joules_total${range})
-      and on (xname) last_over_time(cray_job_node_info{jobid="1"}${range}))`
-    const byName = `sum(increase(cray_node_energy_joules_total{xname=~"${names}"}${range}))`
-    const cost = async (query: string) => {
-      const url = `${new URL(peer.url).origin}/api/v1/query`
-      const ask = async () => {
-        const response = await fetch(url, { method: 'POST', body: new URLSearchParams({ query }) })
-        const body = (await response.json()) as { data: { result: { value: [number, string] }[] } }
-        return Number(body.data.result[0]?.value[1])
-      }
-      let joules = await ask()
-      const before = await peer.cpuSeconds()
-      const times = 50
-      for (let i = 0; i < times; i++) joules = await ask()
-      return { cpuMs: (((await peer.cpuSeconds()) - before) / times) * 1000, joules }
-    }
-    return { byJob: await cost(byJob), byName: await cost(byName) }
-  } finally {
-    await peer.close()
-  }
-}
-
-/** The same counters in order of time: Prometheus takes nothing much older than its newest. */
-async function fillPeer(url: string, from: Date, to: Date): Promise<void> {
-  const at = (ms: number, node: number) => {
-    const s = ms / 1000
-    return Math.floor(1e8 + node * 1e5 + 500 * s + 2000 * Math.sin(s / 97))
-  }
-  const lotMs = 600_000
-  for (let ms = from.getTime(); ms <= to.getTime(); ms += lotMs) {
-    const times = Array.from({ length: 60 }, (_, i) => ms + i * stepSeconds * 1000)
-    const series = Array.from({ length: systemNodes }, (_, node) => {
-      const labels = { xname: `x1000c0s${node}b0n0`, job: 'joulebridge' }
-      const taken = times.map((time) => time + node * 70)
-      const energy = {
-        labels: { __name__: 'cray_node_energy_joules_total', ...labels },
-        samples: taken.map((time) => [time, at(time, node)] as const),
-      }
-      const held = {
-        labels: { __name__: 'cray_job_node_info', ...labels, jobid: node < nodes ? '1' : '2' },
-        samples: taken.map((time) => [time, 1] as const),
-      }
-      return [energy, held]
-    })
-    const body = compressSync(writeRequest(series.flat()))
-    const headers = { 'content-type': 'application/x-protobuf', 'content-encoding': 'snappy' }
-    const response = await fetch(url, { method: 'POST', body, headers })
-    if (response.status !== 204) throw new Error(`${response.status}: ${await response.text()}`)
-  }
-}
-
 const largeNodes = 9400
 const slots = 16
 
@@ -290,6 +218,10 @@ async function measureLarge(pool: pg.Pool): Promise<Record<string, number>> {
       select array_agg(id) as runs from job group by job_id / 500) lot
     cross join lateral job_energy(lot.runs, now(), 300) e where e.whole`,
   )
+  const ranking = 'select sum(joules) from run_joules(array(select id from job), now(), 300)'
+  const ranked = await cpuOf(pool, 1, ranking)
+  await pool.query('select keep_energy(now(), 300, 1000000)')
+  const rankedKept = await cpuOf(pool, 5, ranking)
   await pool.query('truncate job cascade')
   await pool.query(
     `with run as (
@@ -307,7 +239,12 @@ async function measureLarge(pool: pg.Pool): Promise<Record<string, number>> {
     select sum(e.joules) from job_energy((select array_agg(id) from job), now(), 300) e
     where e.whole`,
   )
-  return { large_job_cpu_seconds: large, day_cpu_seconds: day }
+  return {
+    large_job_cpu_seconds: large,
+    day_cpu_seconds: day,
+    ranked_cpu_seconds: ranked,
+    ranked_kept_cpu_seconds: rankedKept,
+  }
 }
 
 /** CPU seconds of the backend, on average. */

@@ -62,7 +62,7 @@ export async function run(): Promise<Record<string, number>> {
   }
 }
 
-/** Two windows of all nodes, the first compacted; straight into the tables. */
+/** Two windows of all nodes in order of time, the first compacted; straight into the tables. */
 async function fill(server: TestServer, first: number): Promise<void> {
   const pool = new pg.Pool({ connectionString: server.url, max: 2 })
   const client = await pool.connect()
@@ -81,8 +81,9 @@ async function fill(server: TestServer, first: number): Promise<void> {
         new Date(window * windowMs),
         new Date((window + 1) * windowMs),
       ])
-      for (let node = 0; node < nodes; node++) {
-        addFrames(rows, node, columnsOf(node, window))
+      const columns = Array.from({ length: nodes }, (_, node) => columnsOf(node, window))
+      for (let step = 0; step < steps; step++) {
+        for (const [node, some] of columns.entries()) addFrame(rows, node, some, step)
         const text = 'copy frames (frame, time, v) from stdin (format binary)'
         await copyIn(client, text, rows.take())
       }
@@ -101,13 +102,11 @@ function columnsOf(node: number, window: number): SampleColumn[] {
   return nodeSamples(node, options).filter((_, i) => i % 2 === 0)
 }
 
-function addFrames(rows: CopyRows, frame: number, columns: readonly SampleColumn[]): void {
-  for (let i = 0; i < steps; i++) {
-    rows.row(3, 64 + 12 * columns.length)
-    rows.int4(frame)
-    rows.time(columns[0]?.times[i] ?? 0)
-    rows.array(types.float8, columns.length, (n) => rows.float8(columns[n]?.values[i] ?? 0))
-  }
+function addFrame(rows: CopyRows, frame: number, columns: readonly SampleColumn[], step: number) {
+  rows.row(3, 64 + 12 * columns.length)
+  rows.int4(frame)
+  rows.time(columns[0]?.times[step] ?? 0)
+  rows.array(types.float8, columns.length, (n) => rows.float8(columns[n]?.values[step] ?? 0))
 }
 
 /**

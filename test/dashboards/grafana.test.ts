@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
-import { alertUid, panelsOf } from '../../dashboards/source/alert-json.ts'
-import type { Limits } from '../../dashboards/source/board.ts'
-import { panelId } from '../../dashboards/source/board-json.ts'
+import { parse } from 'yaml'
+import { alertProvisioning, alertUid, panelsOf } from '../../dashboards/source/alert-json.ts'
+import type { Limits, Panel } from '../../dashboards/source/board.ts'
+import { heightOf, panelId } from '../../dashboards/source/board-json.ts'
 import { boards } from '../../dashboards/source/boards.ts'
 import { alertGroups, grafanaFiles, recordedNames } from '../../dashboards/source/files.ts'
+import { provisioning } from '../support/grafana-schema.ts'
 import { selectedMetrics, shownMetrics } from '../support/rules-metrics.ts'
 
 const folder = new URL('../../dashboards/grafana/', import.meta.url)
@@ -37,6 +39,7 @@ describe('the dashboards for Grafana', () => {
         [],
         `${board.title}: ragged rows`,
       )
+      assert.deepEqual(board.rows.flatMap(({ panels }) => linesOf(panels)).filter(isRagged), [])
     }
   })
 
@@ -82,6 +85,19 @@ describe('the dashboards for Grafana', () => {
     assert.deepEqual(unknown, [])
   })
 
+  it('take rates over what Grafana finds long enough, and none of the last two samples', () => {
+    const asked = panels.flatMap(({ targets, place }) =>
+      targets.flatMap((target) =>
+        'promql' in target ? [{ place, promql: target.promql.replace(/\s+/g, ' ') }] : [],
+      ),
+    )
+    const rates = asked.filter(({ promql }) => /rate\(|increase\(/.test(promql))
+    assert.ok(rates.length > 5)
+    const windows = /(i?rate|increase)\((?:[^[\]]|\[\$__rate_interval\])*\[(?!\$__rate_interval\])/
+    const odd = rates.filter(({ promql }) => /irate\(/.test(promql) || windows.test(promql))
+    assert.deepEqual(odd, [])
+  })
+
   it('show in one place what each alert is about, with the limits that it has', () => {
     for (const { alert } of alerts) {
       const showing = panels.filter((panel) => panel.alerts?.includes(alert))
@@ -104,6 +120,29 @@ describe('the alerts for Grafana', () => {
     for (const uid of uids) assert.match(uid, /^[a-z-]{1,40}$/)
   })
 
+  it('keep $ in labels, where Grafana would put its environment, but for $$', () => {
+    const rules = alertProvisioning(alertGroups(), boards).groups.flatMap(({ rules }) => rules)
+    const labels = rules.flatMap((rule) => Object.values(rule.labels))
+    assert.ok(labels.some((text) => text.includes('$$labels.xname')))
+    assert.deepEqual(
+      labels.filter((text) => /(?<!\$)\$(?!\$)/.test(text)),
+      [],
+    )
+    const summaries = rules.map(({ annotations }) => annotations['summary'] ?? '')
+    assert.deepEqual(
+      summaries.filter((text) => text.includes('$$')),
+      [],
+    )
+  })
+
+  it('and the sources and folders are written in the fields that Grafana reads', () => {
+    for (const [name, schema] of Object.entries(provisioning)) {
+      const text = readFileSync(new URL(`provisioning/${name}/joulebridge.yml`, folder), 'utf8')
+      const { error } = schema.safeParse(parse(text))
+      assert.equal(error?.message, undefined, name)
+    }
+  })
+
   it('use only what templates of Grafana know', () => {
     const text = readFileSync(new URL('provisioning/alerting/joulebridge.yml', folder), 'utf8')
     const used = [...text.matchAll(/\{\{(.*?)\}\}/gs)].map(([, inner = '']) => inner)
@@ -111,7 +150,7 @@ describe('the alerts for Grafana', () => {
     const words = used.flatMap((inner) =>
       inner
         .replace(/"[^"]*"/g, ' ')
-        .replace(/\$values\.answer\.Value|\$labels\.\w+/g, ' ')
+        .replace(/\$values\.answer\.Value|\${1,2}labels\.\w+/g, ' ')
         .split(/[\s|]+/),
     )
     const known = ['', '.', 'with', 'end', 'printf', 'reReplaceAll', 'humanize']
@@ -122,6 +161,25 @@ describe('the alerts for Grafana', () => {
     )
   })
 })
+
+/** The panels that stand beside each other. */
+function linesOf(panels: readonly Panel[]): Panel[][] {
+  const lines: Panel[][] = []
+  let taken = 24
+  for (const panel of panels) {
+    if (taken + panel.width > 24) {
+      lines.push([])
+      taken = 0
+    }
+    lines.at(-1)?.push(panel)
+    taken += panel.width
+  }
+  return lines
+}
+
+function isRagged(line: readonly Panel[]): boolean {
+  return new Set(line.map(heightOf)).size > 1
+}
 
 /** Metrics of Prometheus and of every process. */
 const prometheusOwn = ['up', 'ALERTS', 'process_cpu_seconds_total', 'process_resident_memory_bytes']

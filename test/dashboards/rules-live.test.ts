@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import fetch from 'node-fetch'
@@ -7,15 +7,22 @@ import type { Pool } from 'pg'
 import { parse, stringify } from 'yaml'
 import { prometheusConfig, ruleFiles } from '../../dashboards/prometheus.ts'
 import { panelsOf } from '../../dashboards/source/alert-json.ts'
+import type { Panel } from '../../dashboards/source/board.ts'
 import { boards } from '../../dashboards/source/boards.ts'
-import { answerPanel, isEmpty, type Sources } from '../support/board-answers.ts'
-import { drawBoard } from '../support/board-picture.ts'
+import { expectNothingSerious } from '../support/axe.ts'
+import { type Answer, answerPanel, isEmpty, type Sources } from '../support/board-answers.ts'
+import { type Drawn, drawBoard } from '../support/board-picture.ts'
 import { type Chain, chainControlToken, startChain } from '../support/chain.ts'
 import { startChromium } from '../support/chromium.ts'
 import { until } from '../support/command.ts'
 import { freePort } from '../support/port.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { requireProgram, runPrometheus, type TestPrometheus } from '../support/prometheus.ts'
+
+interface Config {
+  remote_write?: unknown
+  remote_read?: unknown
+}
 
 interface Rule {
   type: 'recording' | 'alerting'
@@ -32,40 +39,55 @@ const notSimulated = ['supply:efficiency:ratio']
 /** Samples come from a Prometheus here: the exporter's forwarder has nothing to do. */
 const noForwarder = ['ForwardingLags']
 
+const pictures = process.env['PICTURES']
+
 describe('the rules in a real Prometheus', function realPrometheus() {
   this.timeout(300_000)
   let chain: Chain | undefined
   let pool: Pool
   let program: string
   let address: string
+  /** Of another Prometheus, whose limits no system keeps to. */
+  let brokenAddress: string
   let prometheus: TestPrometheus | undefined
+  let broken: TestPrometheus | undefined
   let directory: string | undefined
+  let drawn: Drawn | undefined
+  let startedMs: number
 
   before(async function bringUp() {
     program = await requireProgram('prometheus', this)
     directory = await mkdtemp(join(tmpdir(), 'joulebridge-rules-'))
     const database = await cloneDatabase()
     pool = database.pool
-    chain = await startChain({ databaseUrl: database.url, historyHours: 1, fastSeconds: 1 })
-    address = `127.0.0.1:${await freePort()}`
-    prometheus = await runPrometheus(program, configFor(chain), { address })
+    ;[address, brokenAddress] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`]
+    chain = await startChain({
+      ...{ databaseUrl: database.url, historyHours: 1, fastSeconds: 1 },
+      alertsUrl: `http://${brokenAddress}`,
+    })
+    await copyRules(directory, (file) => file)
+    const config = stringify(configFor(chain, directory))
+    startedMs = Date.now()
+    prometheus = await runPrometheus(program, config, { address })
   })
 
   after(async () => {
+    await broken?.close()
     await prometheus?.close()
     await chain?.close()
     if (directory) await rm(directory, { recursive: true })
   })
 
-  function configFor({ exporter, remoteWrite, control }: Chain): string {
+  function configFor({ exporter, remoteWrite, control }: Chain, rules: string): Config {
     const hostOf = (service: { url: string }): string => new URL(service.url).host
-    return prometheusConfig({
+    const config = prometheusConfig({
       exporter: hostOf(exporter),
       remoteWrite: hostOf(remoteWrite),
       control: hostOf(control),
       scrapeSeconds: 1,
       evaluationSeconds: 1,
     })
+    return { ...parse(config), rule_files: [join(rules, '*.yml')] }
   }
 
   /** Every rule, once the Prometheus there has evaluated all of them. */
@@ -120,16 +142,23 @@ describe('the rules in a real Prometheus', function realPrometheus() {
   it('and the record answer every panel of the dashboards', async () => {
     assert.ok(chain && prometheus)
     await switchNode(chain.control.url)
-    const sources = await boardSources(prometheus.url, pool)
+    // A picture wants some minutes of what the rules record.
+    const from = new Date(startedMs)
+    if (pictures) await until(async () => Date.now() - startedMs > 120_000 || undefined, 200)
+    const sources = await boardSources(prometheus.url, pool, from)
     const empty: string[] = []
+    const answers = new Map<Panel, readonly Answer[]>()
     for (const board of boards) {
       for (const panel of panelsOf(board)) {
-        const answers = await answerPanel(board, panel, sources)
-        if (answers.some(isEmpty)) empty.push(`${board.title}: ${panel.title}`)
+        const found = await answerPanel(board, panel, sources)
+        answers.set(panel, found)
+        if (found.some(isEmpty)) empty.push(`${board.title}: ${panel.title}`)
       }
     }
+    drawn = { answers, from: sources.from, to: sources.to }
     // A healthy blade that obeys has nothing to show here.
     assert.deepEqual(empty, [
+      'System: What fires',
       'Cabinet: What is not well',
       'Node: Power and its limit',
       'Node: By part',
@@ -141,17 +170,15 @@ describe('the rules in a real Prometheus', function realPrometheus() {
   })
 
   it('draw every dashboard; PICTURES=folder keeps them', async function draw() {
-    assert.ok(prometheus)
+    assert.ok(drawn)
     const browser = await startChromium(this)
     try {
-      const sources = await boardSources(prometheus.url, pool)
       for (const board of boards) {
-        const { charts, picture } = await drawBoard(browser, board, sources)
+        const { charts, picture } = await drawBoard(browser, board, drawn)
         const series = panelsOf(board).filter(({ kind }) => kind === 'series')
         const shown = series.filter(({ mayBeEmpty }) => mayBeEmpty === undefined)
         assert.ok(charts >= shown.length, `${board.title}: ${charts} charts`)
-        const folder = process.env['PICTURES']
-        if (folder) await writeFile(join(folder, `${board.uid}.png`), picture)
+        if (pictures) await writeFile(join(pictures, `${board.uid}.png`), picture)
       }
     } finally {
       await browser.close()
@@ -160,26 +187,50 @@ describe('the rules in a real Prometheus', function realPrometheus() {
 
   it('see the simulated system, each alert that has a limit', async () => {
     assert.ok(chain && directory)
-    await breakLimits(directory)
-    const config = parse(configFor(chain))
-    config.rule_files = [join(directory, '*.yml')]
-    delete config.remote_write
-    delete config.remote_read
-    const there = `127.0.0.1:${await freePort()}`
-    const other = await runPrometheus(program, stringify(config), { address: there })
+    const rules = join(directory, 'broken')
+    await mkdir(rules)
+    await copyRules(rules, breakLimits)
+    const { remote_write: _, remote_read: __, ...config } = configFor(chain, rules)
+    broken = await runPrometheus(program, stringify(config), { address: brokenAddress })
+    const limited = (await evaluated(brokenAddress)).filter(
+      ({ type, query }) => type === 'alerting' && /site:/.test(query),
+    )
+    const wanted = new Set(limited.map(({ name }) => name))
+    wanted.delete('SiteLimitMissing')
+    assert.ok(wanted.size > 20, `${wanted.size} alerts with a limit`)
+    await untilNone(async () => {
+      const loud = await loudAlerts(brokenAddress)
+      return [...wanted].filter((name) => !loud.has(name) && !noForwarder.includes(name))
+    }, 120)
+  })
+
+  it('have the page show what fires, what to do, and where', async function onPage() {
+    assert.ok(chain && broken)
+    const browser = await startChromium(this)
     try {
-      const limited = (await evaluated(there)).filter(
-        ({ type, query }) => type === 'alerting' && /site:/.test(query),
-      )
-      const wanted = new Set(limited.map(({ name }) => name))
-      wanted.delete('SiteLimitMissing')
-      assert.ok(wanted.size > 20, `${wanted.size} alerts with a limit`)
-      await untilNone(async () => {
-        const loud = await loudAlerts(there)
-        return [...wanted].filter((name) => !loud.has(name) && !noForwarder.includes(name))
-      }, 120)
+      const page = await browser.newPage()
+      await page.goto(chain.remoteWrite.url)
+      const entry = page.locator('.alerts > li', {
+        hasText: /^critical Coolant enters cabinet x1000/,
+      })
+      await entry.waitFor()
+      assert.match(await entry.innerText(), /Coolant enters cabinet x1000 at \d\d\.\d °C since /)
+      await entry.getByText('CoolantSupplyHot: what it means').click()
+      await entry.getByText('Call the operators of the cooling plant.').waitFor()
+      assert.match(await page.locator('.figures').innerText(), /Alerts firing\s+\d+ critical/)
+      await page.getByText(`Alerts are those of ${broken.url}.`).waitFor()
+      await expectNothingSerious(page, 'Now with alerts')
+      await entry.getByRole('link', { name: 'x1000' }).click()
+      await page.getByRole('heading', { name: 'x1000', exact: true }).waitFor()
+      await entry.waitFor()
+      await page.getByRole('img', { name: 'Power of the nodes of x1000' }).waitFor()
+      assert.equal(await page.locator('.alerts > li', { hasText: 'x3000m0' }).count(), 0)
+      await broken.close()
+      await page.goto(`${chain.remoteWrite.url}/#/`)
+      const fault = page.getByRole('alert').filter({ hasText: `${broken.url}/api/v1/alerts: ` })
+      await fault.waitFor()
     } finally {
-      await other.close()
+      await browser.close()
     }
   })
 
@@ -212,11 +263,12 @@ async function switchNode(controlUrl: string): Promise<void> {
   }, 60)
 }
 
-/** A running job and its first node, over the last minutes. */
-async function boardSources(prometheusUrl: string, pool: Pool): Promise<Sources> {
+/** A running job on a blade without accelerators, over as long as anything has been recorded. */
+async function boardSources(prometheusUrl: string, pool: Pool, from: Date): Promise<Sources> {
   const { rows } = await pool.query(
     `select j.job_id, a.xname from job j join allocation a on a.run = j.id
-     where j.ended_at is null and a.xname ~ '^x1000' order by j.started_at, a.xname limit 1`,
+     where j.ended_at is null and a.xname ~ '^x1000c0s[4-7]'
+     order by j.started_at, a.xname limit 1`,
   )
   const { job_id, xname } = rows[0]
   const to = new Date()
@@ -224,7 +276,7 @@ async function boardSources(prometheusUrl: string, pool: Pool): Promise<Sources>
   return {
     prometheusUrl,
     pool,
-    from: new Date(to.getTime() - 600_000),
+    from,
     to,
     stepSeconds: 5,
     scrapeSeconds: 1,
@@ -232,24 +284,44 @@ async function boardSources(prometheusUrl: string, pool: Pool): Promise<Sources>
   }
 }
 
-/** Copies the rules, with limits that no system keeps to, and with budgets. */
-async function breakLimits(directory: string): Promise<void> {
-  await cp(dirname(ruleFiles), directory, { recursive: true })
-  const file = join(directory, 'site.yml')
-  const site = parse(await readFile(file, 'utf8'))
-  const { rules } = site.groups[0] as { rules: { record: string; expr: unknown }[] }
-  for (const rule of rules) {
-    if (!rule.record.startsWith('site:')) continue
-    const isLeast = /(volts|pascals|coverage_ratio):min$|:(low|lost)$|margin/.test(rule.record)
-    rule.expr = isLeast ? '1e9' : '-1'
+/** Copies the rules, evaluated each second, without the minutes that alerts and ramps wait. */
+async function copyRules(directory: string, change: (file: RuleFile) => RuleFile): Promise<void> {
+  const folder = dirname(ruleFiles)
+  for (const name of await readdir(folder)) {
+    const text = await readFile(join(folder, name), 'utf8')
+    const file: RuleFile = parse(text.replaceAll('offset 1m', 'offset 5s'))
+    const groups = file.groups.map((group) => ({ ...group, interval: '1s' }))
+    await writeFile(join(directory, name), stringify(change({ groups })))
   }
-  const budgets = [
-    { record: 'site:system_power_watts:budget', expr: '-1' },
-    { record: 'site:system_power_ramp_watts:limit', expr: '-1' },
-    { record: 'site:cabinet_power_watts:budget', expr: '-1', labels: { cabinet: 'x1000' } },
-  ]
-  await writeFile(
-    file,
-    stringify({ groups: [{ ...site.groups[0], rules: [...rules, ...budgets] }] }),
-  )
 }
+
+interface RuleFile {
+  groups: { name: string; rules: { record?: string; expr: unknown; for?: string }[] }[]
+}
+
+/** Limits that no system keeps to, budgets, and no waiting. */
+function breakLimits({ groups }: RuleFile): RuleFile {
+  return {
+    groups: groups.map(({ rules, ...group }) => ({
+      ...group,
+      rules: [
+        ...rules.map(({ record, expr, ...rule }) => ({
+          ...(record === undefined ? { ...rule, for: '0s' } : { ...rule, record }),
+          expr: record?.startsWith('site:') ? unkept(record) : expr,
+        })),
+        ...(group.name === 'joulebridge_site' ? budgets : []),
+      ],
+    })),
+  }
+}
+
+function unkept(limit: string): string {
+  const isLeast = /(volts|pascals|coverage_ratio):min$|:(low|lost)$|margin/.test(limit)
+  return isLeast ? '1e9' : '-1'
+}
+
+const budgets = [
+  { record: 'site:system_power_watts:budget', expr: '-1' },
+  { record: 'site:system_power_ramp_watts:limit', expr: '-1' },
+  { record: 'site:cabinet_power_watts:budget', expr: '-1', labels: { cabinet: 'x1000' } },
+]

@@ -32,6 +32,7 @@ interface Rule {
 
 interface TestGroup {
   name: string
+  promql_expr_test?: { expr: string }[]
   alert_rule_test?: { alertname: string; exp_alerts: { exp_labels: Record<string, string> }[] }[]
 }
 
@@ -168,6 +169,21 @@ describe('the rules', () => {
       const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) => heading)
       assert.deepEqual(headings, [alert, 'Meaning', 'Impact', 'Diagnosis', 'Mitigation'])
     }
+  })
+
+  it('come with queries to paste, each of which is tested', async () => {
+    const { queries } = parse(await readFile(join(root, 'dashboards/queries.yml'), 'utf8'))
+    const plain = (expr: string) => expr.trim().replaceAll(/\s+/g, ' ')
+    const tested = [...(await readTests()).values()]
+      .flatMap(({ tests }) => tests)
+      .flatMap(({ promql_expr_test = [] }) => promql_expr_test.map(({ expr }) => plain(expr)))
+    assert.ok(queries.length > 5)
+    assert.deepEqual(
+      queries
+        .map(({ expr }: { expr: string }) => plain(expr))
+        .filter((expr: string) => !tested.some((one) => one.includes(expr))),
+      [],
+    )
   })
 
   it('are tested where they fire and where they do not, in each severity', async () => {

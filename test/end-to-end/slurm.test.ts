@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Pool } from 'pg'
@@ -8,7 +8,7 @@ import { expandNodelist } from '../../remote-write/jobs/nodelist.ts'
 import { hookScript } from '../../remote-write/jobs/slurm/command.ts'
 import { until } from '../support/command.ts'
 import { type EnergyAnswer, getJson } from '../support/jobs.ts'
-import { drawnWatts, NodeCounters } from '../support/node-counters.ts'
+import { acceleratorWatts, drawnWatts, NodeCounters } from '../support/node-counters.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { RecordProcess } from '../support/record-process.ts'
 import { storeSeries } from '../support/samples.ts'
@@ -54,6 +54,7 @@ describe('a real Slurm', function () {
     record = await RecordProcess.load({ databaseUrl: database.url })
     slurm = await Slurm.start({
       nodes: nodes.length,
+      accelerators: 4,
       ...(ownSys && { counters: join(folder, 'counters') }),
       lines: [
         ...['AcctGatherEnergyType=acct_gather_energy/pm_counters', 'AcctGatherNodeFreq=5'],
@@ -76,7 +77,7 @@ describe('a real Slurm', function () {
       },
     }
     await writeFile(join(folder, 'joulebridge.yml'), JSON.stringify(settings))
-    start('ship')
+    start('ship', 'poll')
     await runJobs()
   })
 
@@ -137,8 +138,10 @@ describe('a real Slurm', function () {
     const held = await submit('held', 'true', ['-H', '-n1'])
     await submit('steps', 'srun -n1 sleep 1; srun -n1 false; srun -n1 true', ['-n1'], 'nobody')
     await submit('array', 'sleep 1', ['-n1', '--array=0-3'], 'games')
-    await submit('shared 1', 'sleep 3', ['-n1', '-p', 'shared', '-w', 'nid000005'])
-    await submit('shared 2', 'sleep 3', ['-n1', '-p', 'shared', '-w', 'nid000005'], 'nobody')
+    const gpus = 'scontrol show job -d $SLURM_JOB_ID >gpus.$SLURM_JOB_ID; sleep 3'
+    const shared = ['-n1', '-p', 'shared', '-w', 'nid000005']
+    await submit('shared 1', gpus, [...shared, '--gres=gpu:2'])
+    await submit('shared 2', gpus, [...shared, '--gres=gpu:1'], 'nobody')
     await submit(hostile, 'exit 3', ['-n1', '--comment', 'a "b"\n|c'])
     await submit('two\nlines', 'true', ['-n1'])
     await writeFile(slurm.path('work/het.sh'), '#!/bin/sh\nsrun --het-group=0,1 sleep 1\n')
@@ -149,23 +152,23 @@ describe('a real Slurm', function () {
     await tell('update', `JobId=${late}`, 'EndTime=now+3')
     await slurm.whenState(failing, 'RUNNING')
     await tell('update', 'NodeName=nid000004', 'State=DOWN', 'Reason=test')
-    await slurm.whenState(paused, 'RUNNING')
-    await tell('suspend', String(paused))
     await slurm.whenRun(shrinking, 2)
     await tell('update', `JobId=${shrinking}`, 'NodeList=nid000001')
     await slurm.whenRun(again, 2)
     await tell('requeue', String(again))
     await slurm.whenState(dropped, 'RUNNING')
     await slurm.run('scancel', [String(dropped), String(held)])
+    await known(`select from job where job_id = ${paused} and source = 'sacct'`)
+    await tell('suspend', String(paused))
+    await known('select from suspension')
     await tell('resume', String(paused))
     await slurm.whenState(again, 'PENDING')
     await tell('update', `JobId=${again}`, 'StartTime=now')
     await interactive
     for (const id of Object.values(jobs)) await whenDone(id)
-    await told('slurm-hook')
-    await told('jobcomp')
-    start('poll')
-    await told('sacct')
+    for (const source of ['slurm-hook', 'jobcomp', 'sacct']) {
+      await known(`select from job_event where detail ->> 'source' = '${source}'`)
+    }
     // Then the bridge is gone, slurmctld dies, and life goes on.
     await record.kill()
     const through = await submit('through', 'srun -n1 sleep 12', ['-n1'])
@@ -179,11 +182,10 @@ describe('a real Slurm', function () {
     await record.start()
   }
 
-  /** Resolves when this source has told of a job. */
-  const told = async (source: string) => {
-    const select = "select from job_event e where e.detail ->> 'source' = $1"
-    const some = async () => (await pool.query(select, [source])).rowCount || undefined
-    await until(some, 40, () => `${source} tells nothing`)
+  /** Resolves when the database has such a row. */
+  const known = async (select: string) => {
+    const some = async () => (await pool.query(select)).rowCount || undefined
+    await until(some, 40, () => `nothing in the database for: ${select}`)
   }
 
   const runs = async () => {
@@ -245,6 +247,26 @@ describe('a real Slurm', function () {
     assert.deepEqual(rows, [])
   })
 
+  it('has told which accelerators jobs had, and when one was suspended', async () => {
+    const { rows } = await pool.query(
+      `select j.job_id::int4 as id, j.db_index::text as row, a.accelerators,
+         j.suspended_seconds::int4 as seconds,
+         array(select array[extract(epoch from s.started_at)::int4,
+             extract(epoch from s.ended_at)::int4]
+           from suspension s where s.run = j.id order by s.started_at) as halts
+       from job j join allocation a on a.run = j.id`,
+    )
+    const of = (name: string) => rows.filter(({ id }) => id === jobs[name])
+    const [first, second] = [of('shared 1')[0], of('shared 2')[0]]
+    assert.deepEqual([first?.accelerators.length, second?.accelerators.length], [2, 1])
+    for (const { id, accelerators: told } of [first, second]) {
+      assert.deepEqual(told, await accelerators(id))
+    }
+    const [paused] = of('suspend')
+    assert.ok(paused?.seconds > 0)
+    assert.deepEqual(paused?.halts, await halts(paused?.row))
+  })
+
   it('is found to be well configured', async () => {
     const file = join(folder, 'joulebridge.yml')
     const { status, said } = await slurm.check('--config.file', file)
@@ -261,32 +283,56 @@ describe('a real Slurm', function () {
     await slurm.startDaemon('slurmdbd')
   })
 
+  /** Which accelerators slurmctld said a job had, by the job itself. */
+  async function accelerators(id: number): Promise<number[]> {
+    const said = await readFile(slurm.path(`work/gpus.${id}`), 'utf8').catch(() => '')
+    const [, list = ''] = /GRES=gpu:\d\(IDX:([\d,-]+)\)/.exec(said) ?? []
+    return list === '' ? [] : expandNodelist(`[${list}]`).map(Number)
+  }
+
+  /** When slurmdbd knows a row of accounting to have been suspended; nobody else tells. */
+  async function halts(row: string): Promise<[from: number, to: number][]> {
+    const select = `select time_start, time_end from nidtest_suspend_table where job_db_inx=${row}`
+    const socket = `--socket=${slurm.path('mysql/socket')}`
+    const args = ['--no-defaults', socket, '-N', '-e', select, 'slurm_acct_db']
+    const lines = (await slurm.run('mariadb', args)).split('\n').filter(Boolean)
+    return lines.map((line) => line.split('\t').map(Number) as [number, number])
+  }
+
   /** What meters counted, second by second, by the runs as sacct has them. */
   async function truth(): Promise<Map<number, { joules: number; slurm: number }>> {
-    const fields = 'JobIDRaw,Start,End,NodeList,NCPUS,NNodes,ConsumedEnergyRaw'
-    const runs = (await sacct('-X', '-o', fields)).map(([id, from, to, list = '', ...counts]) => {
-      const [cpus = 0, count = 1, slurm = 0] = counts.map(Number)
-      const held = nodes.filter((name) => expandNodelist(list).includes(name))
-      return {
-        id: Number(id),
-        from: Number(from),
-        to: Number(to),
-        held,
-        cores: cpus / count,
-        slurm,
-      }
-    })
+    const fields = 'DBIndex,JobIDRaw,Start,End,NodeList,NCPUS,NNodes,ConsumedEnergyRaw'
+    const rows = await sacct('-X', '-o', fields)
+    const runs = await Promise.all(
+      rows.map(async ([row = '', id, from, to, list = '', ...counts]) => {
+        const [cpus = 0, count = 1, slurm = 0] = counts.map(Number)
+        const held = nodes.filter((name) => expandNodelist(list).includes(name))
+        return {
+          ...{ id: Number(id), from: Number(from), to: Number(to), held, slurm },
+          ...{ cores: cpus / count, halts: await halts(row), own: await accelerators(Number(id)) },
+        }
+      }),
+    )
     const all = new Map<number, { joules: number; slurm: number }>()
-    for (const { id, from, to, held, cores, slurm } of runs.filter(({ from }) => from)) {
-      const sum = all.get(id) ?? { joules: 0, slurm: 0 }
-      all.set(id, sum)
-      sum.slurm += slurm
-      for (let second = from; second < to; second++) {
-        for (const node of held) {
-          const there = runs.filter((run) => run.from <= second && second < run.to)
-          const sharers = there.filter((run) => run.held.includes(node))
-          const share = cores / sharers.reduce((sum, run) => sum + run.cores, 0)
-          sum.joules += share * drawnWatts(nodes.indexOf(node) + 1, second)
+    for (const run of runs.filter(({ from }) => from)) {
+      const sum = all.get(run.id) ?? { joules: 0, slurm: 0 }
+      all.set(run.id, sum)
+      sum.slurm += run.slurm
+      for (let second = run.from; second < run.to; second++) {
+        const there = runs.filter(({ from, to }) => from <= second && second < to)
+        for (const node of run.held) {
+          const sharers = there.filter(({ held }) => held.includes(node))
+          const awake = sharers.filter(
+            ({ halts }) => !halts.some(([from, to]) => from <= second && second < to),
+          )
+          const running = awake.length > 0 ? awake : sharers
+          const cores = running.reduce((sum, { cores }) => sum + cores, 0)
+          const watts = (indices: readonly number[]) =>
+            indices.reduce((sum, index) => sum + acceleratorWatts(index, second), 0)
+          const owned = sharers.length > 1 ? watts(sharers.flatMap(({ own }) => own)) : 0
+          const rest = drawnWatts(nodes.indexOf(node) + 1, second) - owned
+          sum.joules += sharers.length > 1 ? watts(run.own) : 0
+          if (running.includes(run)) sum.joules += (rest * run.cores) / cores
         }
       }
     }
@@ -301,7 +347,21 @@ describe('a real Slurm', function () {
       labels: { xname: `x1c0s${i + 1}b0n0`, domain: 'node' },
       samples: seconds.map((second) => [second, counters.joulesAt(i + 1, second)] as const),
     }))
-    await storeSeries(pool, series)
+    const own = nodes.flatMap((_, i) =>
+      [0, 1, 2, 3].map((index) => {
+        let joules = 1000
+        const count = (second: number) => {
+          joules += acceleratorWatts(index, second)
+          return [second + 1, joules] as const
+        }
+        return {
+          metric: 'cray_pm_energy_joules_total',
+          labels: { xname: `x1c0s${i + 1}b0n0`, domain: `accel${index}` },
+          samples: [[counters.begun, joules] as const, ...seconds.map(count)],
+        }
+      }),
+    )
+    await storeSeries(pool, [...series, ...own])
     const expected = await truth()
     const wrong: unknown[] = []
     for (const [id, { joules }] of expected) {

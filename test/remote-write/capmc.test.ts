@@ -20,7 +20,8 @@ describe('the energy calls of CAPMC', function capmc() {
   before(async () => {
     const database = await cloneDatabase()
     pool = database.pool
-    service = await startRecord(database.url)
+    const settings = { capmc: { powerCapTargetWatts: 2.5e6, rampLimitWattsPerMinute: 1e5 } }
+    service = await startRecord(database.url, {}, settings)
     await pool.query(
       `insert into node (name, xname) values
          ('nid000001', 'x1000c0s0b0n0'), ('nid000002', 'x1000c0s0b1n0'), ('nid000003', 'x9')`,
@@ -169,6 +170,31 @@ describe('the energy calls of CAPMC', function capmc() {
     const got = await fetch(`${service.url}/capmc/v1/get_system_power?${query}`)
     const raised = (await got.json()) as { window_len: number; avg: number }
     assert.deepEqual([raised.window_len, raised.avg], [15, 10_250])
+  })
+
+  it('give what limits the site has told of, null for the others', async () => {
+    const expected = {
+      e: 0,
+      err_msg: '',
+      power_cap_target: 2.5e6,
+      power_threshold: null,
+      static_power: null,
+      ramp_limited: true,
+      ramp_limit: 1e5,
+      power_band_min: null,
+      power_band_max: null,
+    }
+    assert.deepEqual(await call('get_system_parameters', {}), expected)
+    const got = await fetch(`${service.url}/capmc/v1/get_system_parameters`)
+    assert.deepEqual(await got.json(), expected)
+  })
+
+  it('tell of a failing store in their own form', async () => {
+    await pool.query('alter function latest rename to earliest')
+    const answer = await call('get_node_energy_counter', { nids: [1] }, 500)
+    await pool.query('alter function earliest rename to latest')
+    assert.deepEqual([answer.e, answer.code], [500, 'PSQL_FAILURE'])
+    assert.match(answer.err_msg, /latest.* does not exist/)
   })
 
   const refusals: [string, string, unknown, string][] = [

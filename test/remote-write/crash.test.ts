@@ -25,7 +25,7 @@ describe('the record, when processes are killed', function killed() {
     await query('alter system set synchronous_commit = off')
     await postgres.stopImmediately()
     await postgres.startAgain()
-    record = await RecordProcess.load({ databaseUrl: postgres.url })
+    record = await RecordProcess.load({ databaseUrl: postgres.url, mortal: true })
     await record.start()
   })
 
@@ -110,7 +110,7 @@ describe('the record, when processes are killed', function killed() {
 
   it('keeps it when they die while windows are compacted into segments', async () => {
     await record.close()
-    record = await RecordProcess.load({ databaseUrl: postgres.url, compacting: true })
+    record = await RecordProcess.load({ databaseUrl: postgres.url, compacting: true, mortal: true })
     await record.start()
     const halfDay = 12 * 3600
     await survive(30, () => (random.next() < 0.7 ? killRecord() : killBoth()), halfDay)

@@ -5,9 +5,10 @@ import fetch from 'node-fetch'
 import type { Pool } from 'pg'
 import type { Service } from '../../exporter/service/http.ts'
 import { runCommand } from '../support/command.ts'
-import { type EnergyAnswer, getJson } from '../support/jobs.ts'
+import { type EnergyAnswer, getJson, iso, postEvents } from '../support/jobs.ts'
 import { cloneDatabase } from '../support/postgres.ts'
 import { startRecord } from '../support/remote-write.ts'
+import { storeSeries } from '../support/samples.ts'
 import { type LedgerCase, ledgerCases, ledgerSpan, storeCases } from './ledger-cases.ts'
 
 /** A node that draws 400 W, whose counter restarts after 25 minutes; two jobs share it. */
@@ -17,6 +18,7 @@ const plain: LedgerCase = {
     value: i < 160 ? 1e6 + i * 4000 : (i - 160) * 4000 + 1000,
   })),
   idleWatts: 100,
+  accelerators: [],
   holdings: [
     { from: ledgerSpan.from + 203, to: ledgerSpan.from + 2705, cores: 32 },
     { from: ledgerSpan.from + 1000, to: ledgerSpan.from + 3000, cores: 64 },
@@ -66,6 +68,32 @@ describe('what lies behind the energy of a job', function behind() {
     const found = recompute(csv)
     assert.ok(Math.abs(found - expected) < 1e-6 * expected, `${found}, expected ${expected}`)
   })
+
+  for (const [job, method, metric, labels] of [
+    [900_001, 'power', 'cray_node_power_watts', {}],
+    [900_002, 'in-band', 'cray_pm_energy_joules_total', { domain: 'node' }],
+  ] as const) {
+    it(`is enough where the method is ${method}, too`, async () => {
+      const xname = `x2000c0s0b0n${job % 10}`
+      // With a gap that adds nothing to power, and all that it rose to a counter.
+      const samples = Array.from({ length: 100 }, (_, i) => {
+        const at = i * 20 + (i < 60 ? 0 : 400)
+        const watts = 300 + 200 * Math.sin(i / 5)
+        return [ledgerSpan.from + at, method === 'power' ? watts : at * 400 + watts] as const
+      })
+      await storeSeries(pool, [{ metric, labels: { xname, ...labels }, samples }])
+      const about = { cluster: 'c', job_id: job }
+      await postEvents(service, [
+        { ...about, type: 'start', time: iso(ledgerSpan.from + 303), nodelist: xname },
+        { ...about, type: 'end', time: iso(ledgerSpan.from + 2005) },
+      ])
+      const path = `/api/v1/jobs/${job}/energy`
+      const { joules, ...energy } = await getJson<EnergyAnswer>(service, path)
+      assert.equal(energy.method, method)
+      const found = recompute(await text(`${path}/readings?format=csv`))
+      assert.ok(Math.abs(found - (joules ?? 0)) < 1e-3, `${found}, expected ${joules}`)
+    })
+  }
 
   it('is told in words: edges, readings, resets, shares and the sum', async () => {
     const explained = await text('/api/v1/jobs/1/energy/readings?format=explain')

@@ -146,6 +146,10 @@ export interface Holding extends Span {
   cores: number
   /** Cores kept busy; what is above the floor is shared by them where all who are there tell. */
   busy?: number | undefined
+  /** Its own, by their numbers. */
+  accelerators?: readonly number[] | undefined
+  /** When it was suspended. */
+  halts?: readonly Span[] | undefined
 }
 
 export interface Shares {
@@ -158,9 +162,19 @@ export interface Shares {
 export function shares(
   samples: readonly Sample[],
   holdings: readonly Holding[],
-  node: { cores: number; idleWatts: number; span: Span },
+  node: { cores: number; idleWatts: number; span: Span; accelerators?: readonly Sample[][] },
 ): Shares {
-  const cuts = [node.span, ...holdings].flatMap(({ from, to }) => [from, to]).sort((a, b) => a - b)
+  // A suspension matters to those who are there meanwhile.
+  const halts = holdings.flatMap((own) => {
+    const others = holdings.filter((other) => other !== own)
+    return (own.halts ?? []).filter(({ from, to }) =>
+      others.some((other) => other.from < to && other.to > from),
+    )
+  })
+  const edges = [...holdings, ...halts]
+    .flatMap(({ from, to }) => [from, to])
+    .filter((edge) => edge > node.span.from && edge < node.span.to)
+  const cuts = [node.span.from, ...edges, node.span.to].sort((a, b) => a - b)
   const result: Shares = { jobs: new Map(holdings.map(({ job }) => [job, 0])), idle: 0 }
   for (const [i, to] of cuts.entries()) {
     const from = cuts[i - 1] ?? to
@@ -169,18 +183,45 @@ export function shares(
     if (!metered) continue
     const here = holdings.filter((holding) => holding.from <= from && holding.to >= to)
     const held = here.reduce((sum, { cores }) => sum + cores, 0)
-    const floor = Math.min(metered.joules, node.idleWatts * metered.metered)
-    const rest = metered.joules - floor
-    const busy = here.every((holding) => holding.busy !== undefined)
-      ? here.reduce((sum, holding) => sum + (holding.busy ?? 0), 0)
-      : 0
-    for (const { job, cores, busy: own = 0 } of here) {
-      const part = busy > 0 ? own / busy : cores / held
-      const share = (floor * cores) / Math.max(node.cores, held) + rest * part
-      result.jobs.set(job, (result.jobs.get(job) ?? 0) + share)
+    const owned = ownedEnergy(here, node.accelerators ?? [], { from, to }, metered.joules)
+    const shared = metered.joules - [...owned.values()].reduce((sum, own) => sum + own, 0)
+    const floor = Math.min(shared, node.idleWatts * metered.metered)
+    const rest = shared - floor
+    const awake = here.filter(({ halts = [] }) => !halts.some((h) => h.from <= from && h.to >= to))
+    const running = awake.length > 0 ? awake : here
+    const sum = (figure: (holding: Holding) => number) =>
+      running.reduce((all, holding) => all + figure(holding), 0)
+    const told = here.every((holding) => holding.busy !== undefined)
+    const busy = told ? sum((holding) => holding.busy ?? 0) : 0
+    for (const holding of here) {
+      const { job, cores, busy: own = 0 } = holding
+      const part = busy > 0 ? own / busy : cores / sum((each) => each.cores)
+      const above = running.includes(holding) ? rest * part : 0
+      const share = (floor * cores) / Math.max(node.cores, held) + above
+      result.jobs.set(job, (result.jobs.get(job) ?? 0) + share + (owned.get(holding) ?? 0))
     }
     const floorHeld = held / Math.max(node.cores, held)
     result.idle += here.length === 0 ? metered.joules : floor * (1 - floorHeld)
   }
   return result
+}
+
+/** What each holding bears of its own accelerators, together at most what the node drew. */
+function ownedEnergy(
+  here: readonly Holding[],
+  accelerators: readonly Sample[][],
+  span: Span,
+  most: number,
+): Map<Holding, number> {
+  const result = new Map<Holding, number>()
+  for (const [i, samples] of accelerators.entries()) {
+    const owners = here.filter((holding) => holding.accelerators?.includes(i))
+    const joules = meteredEnergy(samples, span, 300)?.joules ?? 0
+    for (const owner of owners) {
+      result.set(owner, (result.get(owner) ?? 0) + joules / owners.length)
+    }
+  }
+  const sum = [...result.values()].reduce((all, own) => all + own, 0)
+  const scale = sum > most ? most / sum : 1
+  return new Map([...result].map(([holding, joules]) => [holding, joules * scale]))
 }

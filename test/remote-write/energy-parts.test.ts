@@ -9,6 +9,8 @@ import { type StoredSeries, storeSeries } from '../support/samples.ts'
 /** 2026-03-01T00:00:00Z */
 const t0 = Date.UTC(2026, 2, 1) / 1000
 const [x1, x2] = ['x1000c0s0b0n0', 'x1000c0s0b1n0']
+/** The sensor of a switch controller that is nearest to the switch's power. */
+const brick = 'ASICVoltageRegulator7OutputPower'
 
 interface Parts {
   steps: { step: string; joules: number; coverage_ratio: number; nodes_expected: number }[]
@@ -23,7 +25,7 @@ describe('the parts of the energy of a job', () => {
   beforeEach(async () => {
     const database = await cloneDatabase()
     pool = database.pool
-    service = await startRecord(database.url)
+    service = await startRecord(database.url, {}, { energy: { coolingRatio: 0.1 } })
   })
 
   afterEach(() => service.close())
@@ -121,16 +123,29 @@ describe('the parts of the energy of a job', () => {
       series(counter, 300, { xname: x2 }),
       series(chassis, 1100, { xname: 'x1000c0', side: 'Input' }),
       series(chassis, 1000, { xname: 'x1000c0', side: 'Output' }),
+      // Scraped twice.
+      series(chassis, 1000, { xname: 'x1000c0', side: 'Output', instance: 'b' }),
+      series('cray_sensor_power_watts', 120, { xname: 'x1000c0r1b0', sensor: brick }),
     ])
     await run()
     const { overhead } = await parts()
     const [one, ...others] = overhead
     assert.deepEqual(others, [])
     assert.equal(one?.['cabinet'], 'x1000')
-    const joules = ['node_joules', 'rectifier_loss_joules', 'other_joules'] as const
+    const { cabinet: _, ...joules } = one ?? {}
     assert.deepEqual(
-      joules.map((name) => Math.round(Number(one?.[name]))),
-      [300_000, (60_000 * 5) / 8, (120_000 * 5) / 8],
+      Object.fromEntries(
+        Object.entries(joules).map(([name, own]) => [name, Math.round(Number(own))]),
+      ),
+      {
+        node_joules: 300_000,
+        cabinet_node_joules: 480_000,
+        rectifier_loss_joules: (60_000 * 5) / 8,
+        switch_joules: (72_000 * 5) / 8,
+        other_joules: (48_000 * 5) / 8,
+        // A tenth of the input of 1100 W, by the site's own figure.
+        cooling_joules: (66_000 * 5) / 8,
+      },
     )
   })
 
@@ -139,9 +154,13 @@ describe('the parts of the energy of a job', () => {
     await run()
     const { steps, domains, overhead } = await parts()
     assert.deepEqual([steps, domains], [[], []])
+    const [{ cabinet: _, node_joules: own, cabinet_node_joules: all, ...unknown } = {}] = overhead
+    assert.deepEqual([own, all].map(Number).map(Math.round), [300_000, 300_000])
     assert.deepEqual(
-      overhead.map((row) => row['rectifier_loss_joules']),
-      [null],
+      unknown,
+      Object.fromEntries(
+        ['rectifier_loss', 'switch', 'other', 'cooling'].map((part) => [`${part}_joules`, null]),
+      ),
     )
   })
 

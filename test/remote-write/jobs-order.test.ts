@@ -18,6 +18,11 @@ const edge = fc
     restart_count: fc.option(fc.integer({ min: 0, max: 1 }), { nil: undefined }),
     state: fc.constantFrom(undefined, 'COMPLETED', 'FAILED'),
     user: fc.constantFrom(undefined, 'alice', 'bob'),
+    accelerators: fc.constantFrom(
+      undefined,
+      [{ nodelist: 'x1c0s0b0n[0-1]', indices: [1, 0] }],
+      [{ nodelist: 'x1c0s0b0n1', indices: [3] }],
+    ),
   })
   .map(({ at, fraction, ...rest }) => {
     return { ...rest, cluster: 'c', time: iso(t0 + at * 2 + fraction) }
@@ -53,7 +58,15 @@ const run = fc
     }
   })
 
-const event = fc.oneof(edge, run)
+const pause = fc
+  .record({
+    job_id: fc.integer({ min: 1, max: 3 }),
+    at: second,
+    type: fc.constantFrom('suspend', 'resume'),
+  })
+  .map(({ at, ...rest }) => ({ ...rest, cluster: 'c', time: iso(t0 + at * 2) }))
+
+const event = fc.oneof(edge, run, pause)
 
 /** The same events twice: in any order, some told again, cut into batches anywhere. */
 const tellings = fc.array(event, { minLength: 1, maxLength: 8 }).chain((events) => {
@@ -87,7 +100,8 @@ describe('events in any order', () => {
     }
     const { rows } = await pool.query(
       `select to_jsonb(j) - 'id' as run, array_agg(to_jsonb(a) - 'run' order by a.node) as nodes,
-         array(select to_jsonb(s) - 'run' from job_step s where s.run = j.id order by 1) as steps
+         array(select to_jsonb(s) - 'run' from job_step s where s.run = j.id order by 1) as steps,
+         array(select to_jsonb(s) - 'run' from suspension s where s.run = j.id order by 1) as halts
        from job j left join allocation a on a.run = j.id
        group by j.id order by j.cluster, j.job_id, j.started_at`,
     )
@@ -101,7 +115,7 @@ describe('events in any order', () => {
     await fc.assert(property, { numRuns: 60 })
   })
 
-  it('never leave two runs of a job open, or one that overlaps the next', async () => {
+  it('never leave two runs or suspensions open, or one that overlaps the next', async () => {
     const events = fc.array(event, { minLength: 1, maxLength: 20 })
     const property = fc.asyncProperty(events, async (told) => {
       await stateAfter(told, told.length)
@@ -111,6 +125,15 @@ describe('events in any order', () => {
            and (j.ended_at is null or j.ended_at > k.started_at)`,
       )
       assert.equal(rows.length, 0)
+      const outside = await pool.query(
+        `select from suspension s join job j on j.id = s.run
+         where s.started_at < j.started_at or s.ended_at > j.ended_at
+           or (s.ended_at is null and j.ended_at is not null)
+           or exists (select from suspension o where o.run = s.run
+             and o.started_at > s.started_at
+             and (o.started_at < s.ended_at or s.ended_at is null))`,
+      )
+      assert.equal(outside.rows.length, 0)
     })
     await fc.assert(property, { numRuns: 50 })
   })

@@ -13,6 +13,8 @@ export interface LedgerCase {
   samples: Sample[]
   idleWatts: number | null
   holdings: Omit<Holding, 'job'>[]
+  /** Samples of each accelerator that the node measures. */
+  accelerators: Sample[][]
 }
 
 /** Any allocations, resets, lost samples and gaps; times are whole seconds or not. */
@@ -32,6 +34,7 @@ export const ledgerCases: fc.Arbitrary<LedgerCase> = fc
     phase: fc.integer({ min: -900, max: 900 }),
     age: fc.option(fc.integer({ min: 0, max: 20_000 }), { nil: undefined }),
     idleWatts: fc.option(fc.integer({ min: 0, max: 900 }), { nil: null }),
+    accelerators: fc.array(fc.double({ min: 0, max: 0.7, noNaN: true }), { maxLength: 3 }),
     holdings: fc.array(
       fc.record({
         start: fc.integer({ min: -300, max: 3700 }),
@@ -44,18 +47,37 @@ export const ledgerCases: fc.Arbitrary<LedgerCase> = fc
           nil: undefined,
           freq: 9,
         }),
+        accelerators: fc.option(fc.subarray([0, 1, 2, 7]), { nil: undefined }),
+        halts: fc.uniqueArray(fc.integer({ min: 0, max: 3600 }), { maxLength: 4 }),
       }),
       { maxLength: 6 },
     ),
   })
-  .map(({ steps, phase, age, idleWatts, holdings }) => ({
+  .map(({ steps, phase, age, idleWatts, holdings, accelerators }) => ({
     samples: counted(steps, phase, age),
     idleWatts,
-    holdings: holdings.map(({ start, seconds, ...part }) => {
+    accelerators: accelerators.map((part) =>
+      counted(
+        steps.map((step) => ({ ...step, watts: step.watts * part })),
+        phase,
+        undefined,
+      ),
+    ),
+    holdings: holdings.map(({ start, seconds, halts, ...part }) => {
       const from = ledgerSpan.from + start
-      return { from, to: Math.round((from + seconds) * 1000) / 1000, ...part }
+      const to = Math.round((from + seconds) * 1000) / 1000
+      return { from, to, halts: haltsWithin({ from, to }, halts), ...part }
     }),
   }))
+
+/** From the first to the second of these seconds, and so on. */
+function haltsWithin({ from, to }: { from: number; to: number }, seconds: readonly number[]) {
+  const edges = seconds.map((second) => ledgerSpan.from + second).sort((a, b) => a - b)
+  return edges.flatMap((edge, i) => {
+    const end = Math.min(edges[i + 1] ?? to, to)
+    return i % 2 === 0 && edge >= from && edge < end ? [{ from: edge, to: end }] : []
+  })
+}
 
 function counted(
   steps: readonly { seconds: number; watts: number; reset: number }[],
@@ -99,22 +121,29 @@ export async function storeCases(
   await pool.query(
     `with told as (
        select h.* from jsonb_to_recordset($1)
-         as h (job int8, xname text, "from" float8, "to" float8, cores int4, busy float8)),
+         as h (job int8, xname text, "from" float8, "to" float8, cores int4, busy float8,
+           accelerators int2[], halts jsonb)),
      made as (
        insert into job (cluster, job_id, started_at, ended_at, nodelist, source, user_name, account)
        select 'c', job, to_timestamp("from"), to_timestamp("to"), xname, 'test',
          'user' || job % 3, 'account' || job % 2 from told
-       returning id, job_id)
-     insert into allocation (run, node, xname, started_at, ended_at, cores, node_cores, busy_cores)
+       returning id, job_id),
+     halted as (
+       insert into suspension (run, started_at, ended_at)
+       select m.id, to_timestamp(h."from"), to_timestamp(h."to")
+       from told t join made m on m.job_id = t.job
+       cross join lateral jsonb_to_recordset(t.halts) as h ("from" float8, "to" float8))
+     insert into allocation (
+       run, node, xname, started_at, ended_at, cores, node_cores, busy_cores, accelerators)
      select m.id, t.xname, t.xname, to_timestamp(t."from"), to_timestamp(t."to"), t.cores, $2,
-       t.busy
+       t.busy, t.accelerators
      from told t join made m on m.job_id = t.job`,
     [JSON.stringify(held), cores],
   )
   return nodes
 }
 
-function seriesOf(xname: string, { samples, idleWatts }: LedgerCase): StoredSeries[] {
+function seriesOf(xname: string, { samples, idleWatts, accelerators }: LedgerCase): StoredSeries[] {
   const labels = { xname, job: 'j', instance: 'e' }
   const counter = samples.map(({ scraped, value }) => [scraped, value] as const)
   const clock = samples.flatMap(({ scraped, clock }) => (clock ? [[scraped, clock] as const] : []))
@@ -128,6 +157,11 @@ function seriesOf(xname: string, { samples, idleWatts }: LedgerCase): StoredSeri
       samples: clock,
     },
     { metric: 'cray_node_idle_power_watts', labels, samples: idle },
+    ...accelerators.map((told, i) => ({
+      metric: 'cray_pm_energy_joules_total',
+      labels: { ...labels, domain: `accel${i}` },
+      samples: told.map(({ scraped, value }) => [scraped, value] as const),
+    })),
   ].filter(({ samples }) => samples.length > 0)
 }
 
@@ -169,7 +203,8 @@ function faultOf(rows: readonly LedgerRow[], case_: LedgerCase, jobs: readonly n
     const inside = { from: Math.max(holding.from, from), to: Math.min(holding.to, to) }
     return inside.from < inside.to ? [{ ...holding, ...inside, job: jobs[i] ?? 0 }] : []
   })
-  const node = { cores, idleWatts: case_.idleWatts ?? 0, span: ledgerSpan }
+  const { accelerators, idleWatts } = case_
+  const node = { cores, idleWatts: idleWatts ?? 0, span: ledgerSpan, accelerators }
   const model = shares(case_.samples, holdings, node)
   for (const [job, joules] of model.jobs) {
     const row = rows.find(({ job_id }) => job_id === String(job))

@@ -6,7 +6,7 @@ const parts = new Map<string, { row: Record<string, string>; readings: [number, 
 for (const line of lines) {
   const cells = line.split(',')
   const row = Object.fromEntries(names.split(',').map((name, i) => [name, cells[i] ?? '']))
-  const key = `${row['node']} ${row['from']} ${row['cores']}`
+  const key = `${row['node']} ${row['from']} ${row['cores']} ${row['accelerator']}`
   const part = parts.get(key) ?? { row, readings: [] }
   parts.set(key, part)
   if (row['time']) part.readings.push([Number(row['time']), Number(row['reading'])])
@@ -29,12 +29,34 @@ const counted = (r: Readings, at: number) =>
     const joules = before * Math.min(part, jump) + after * Math.max(part - jump, 0)
     return sum + joules * (t1 - t0)
   }, 0)
-const shares = [...parts.values()].map(({ row, readings }) => {
-  const [from, to, cores, held] = ['from', 'to', 'cores', 'cores_held'].map((n) => Number(row[n]))
-  const node = counted(readings, to ?? 0) - counted(readings, from ?? 0)
-  const floor = Math.min(Number(row['idle_joules']), node)
+const integral = (r: Readings, from: number, to: number) =>
+  r.slice(1).reduce((sum, [t1, w1], k) => {
+    const [t0, w0] = r[k] ?? [t1, w1]
+    const [a, b] = [Math.max(t0, from), Math.min(t1, to)]
+    if (b <= a || t1 - t0 > 300) return sum
+    return sum + (b - a) * (w0 + ((w1 - w0) * ((a + b) / 2 - t0)) / (t1 - t0))
+  }, 0)
+const energy = ({ row, readings }: { row: Record<string, string>; readings: Readings }) => {
+  const [from, to] = [Number(row['from']), Number(row['to'])]
+  if (row['method'] === 'power') return integral(readings, from, to)
+  return counted(readings, to) - counted(readings, from)
+}
+const all = [...parts.values()]
+const shares = all.flatMap((part) => {
+  const { row } = part
+  if (row['accelerator'] !== '') return []
+  const [cores, held] = ['cores', 'cores_held'].map((name) => Number(row[name]))
+  const owned = all.filter(({ row: { node, from, accelerator } }) => {
+    return accelerator !== '' && node === row['node'] && from === row['from']
+  })
+  const node = energy(part)
+  const together = owned.reduce((sum, each) => sum + energy(each), 0)
+  const scale = Math.min(1, node / (together || 1))
+  const own = owned.reduce((sum, each) => sum + energy(each) * scale * Number(each.row['part']), 0)
+  const rest = node - together * scale
+  const floor = Math.min(Number(row['idle_joules']), rest)
   const most = Math.max(Number(row['node_cores']), held ?? 0)
-  return (floor * (cores ?? 1)) / most + (node - floor) * Number(row['share'])
+  return [(floor * (cores ?? 1)) / most + (rest - floor) * Number(row['share']) + own]
 })
 const sum = shares.filter((share) => !Number.isNaN(share)).reduce((a, b) => a + b, 0)
 process.stdout.write(`${sum}\n`)

@@ -20,7 +20,7 @@ interface Content {
 const folder = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'remote-write')
 
 /** What the built-in page draws is no promise to anybody. */
-const unpromised = /^get \/api\/v1\/(overview|nodes)/
+const unpromised = /^get \/api\/v1\/(overview|nodes|alerts|runbooks)/
 
 /** The routes that the sources add, as `get /api/v1/jobs/{id}`. */
 function addedRoutes(): string[] {
@@ -79,6 +79,8 @@ describe("the record's OpenAPI document", () => {
         'cluster job_id nodelist time type',
         'cluster job_id time type',
         'cluster job_id nodelist time told_at type',
+        'cluster job_id time type',
+        'cluster job_id time type',
       ],
     )
   })

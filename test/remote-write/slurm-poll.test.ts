@@ -32,7 +32,7 @@ function row(id: string, from: number, to: number | string, more: Record<string,
   const columns = [
     ...['Cluster', 'JobIDRaw', 'JobID', 'DBIndex', 'User', 'UID', 'Account', 'Partition', 'QOS'],
     ...['JobName', 'State', 'ExitCode', 'Submit', 'Start', 'End', 'Suspended', 'NCPUS'],
-    ...['NodeList', 'ConsumedEnergyRaw', 'TotalCPU'],
+    ...['NodeList', 'ConsumedEnergyRaw', 'TotalCPU', 'ElapsedRaw'],
   ]
   return `${columns.map((name) => `${all[name] ?? ''}@`).join('')}\n`
 }
@@ -169,6 +169,50 @@ awk -v d="$delimiter" 'BEGIN { RS = "@"; ORS = d } NR > 1 { print last } { last 
       { a: null, t: null, h: 16, o: 0 },
       { a: null, t: null, h: 16, o: 1 },
     ])
+  })
+
+  it('finds when a run was suspended by how long it was', async () => {
+    const poller = await open()
+    // What sacct 22.05 printed of a job that was suspended twice.
+    const looks = [
+      ['RUNNING', '1', '00:00:00'],
+      ['SUSPENDED', '2', '00:00:02'],
+      ['SUSPENDED', '2', '00:00:04'],
+      ['RUNNING', '4', '00:00:05'],
+      ['SUSPENDED', '4', '00:00:08'],
+      ['COMPLETED', '4', '00:00:08'],
+    ]
+    for (const [State = '', ElapsedRaw = '', Suspended = ''] of looks) {
+      const end = State === 'COMPLETED' ? 112 : 'Unknown'
+      await prints(row('12', 100, end, { State, ElapsedRaw, Suspended }))
+      assert.equal(await poller.poll(), true, said.join())
+    }
+    const halts = async () => {
+      const { rows } = await pool.query(
+        `select extract(epoch from s.started_at)::int4 - $1 as from,
+           extract(epoch from s.ended_at)::int4 - $1 as to
+         from suspension s order by s.started_at`,
+        [t0],
+      )
+      return rows.map(({ from, to }) => [from, to])
+    }
+    assert.deepEqual(await halts(), [
+      [102, 107],
+      [109, 112],
+    ])
+    // Who begins to look in the middle knows nothing of before.
+    await pool.query('truncate job_event, job cascade')
+    const late = await open()
+    for (const [State = '', ElapsedRaw = '', Suspended = ''] of looks.slice(4)) {
+      await prints(row('12', 100, 'Unknown', { State, ElapsedRaw, Suspended }))
+      await late.poll()
+    }
+    assert.deepEqual(await halts(), [])
+    await prints(row('13', 100, 'Unknown', { State: 'SUSPENDED', Suspended: '00:00:08' }))
+    await late.poll()
+    await prints(row('13', 100, 'Unknown', { ElapsedRaw: '3', Suspended: '00:00:10' }))
+    await late.poll()
+    assert.deepEqual(await halts(), [[108, 110]])
   })
 
   it('asks in days at first, then with an overlap, and at length once an hour', async () => {

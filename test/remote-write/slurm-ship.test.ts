@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -9,6 +9,7 @@ import type { Pool } from 'pg'
 import type { Service } from '../../exporter/service/http.ts'
 import { createLog } from '../../exporter/service/log.ts'
 import { hookScript } from '../../remote-write/jobs/slurm/command.ts'
+import { GresReader, parseGres } from '../../remote-write/jobs/slurm/gres.ts'
 import { ship } from '../../remote-write/jobs/slurm/ship.ts'
 import { runCommand, until } from '../support/command.ts'
 import { freePort } from '../support/port.ts'
@@ -67,6 +68,7 @@ describe('the hook and the shipper', () => {
     await chmod(hook, 0o755)
     stopping = new AbortController()
     said = []
+    await scontrol('', '(null)')
     await pool.query('truncate job_event, job cascade')
   })
 
@@ -92,7 +94,20 @@ describe('the hook and the shipper', () => {
     const stream = { write: (line: string) => void said.push(line) }
     const log = createLog('ship', { level: 'info', format: 'json' }, stream)
     const bridge = { url, token: undefined, env: {}, signal: stopping.signal }
-    shipping = ship({ directory: spool, bridge, log })
+    const programs = { folder, env: process.env, timeoutSeconds: 20, signal: stopping.signal }
+    const settings = { gres: 'gpu', perAccelerator: 2 }
+    const gres = new GresReader({ settings, programs, log })
+    shipping = ship({ directory: spool, bridge, log, gres })
+  }
+  /** What stands for scontrol says this of jobs, and writes down what it is asked. */
+  const scontrol = async (text: string, types = 'gpu,nic') => {
+    await writeFile(join(folder, 'job'), text)
+    const script = `#!/bin/sh
+cd "\${0%/*}" && echo "$*" >> asked
+[ "$2" = job ] && exec cat job
+echo 'GresTypes               = ${types}'
+`
+    await writeFile(join(folder, 'scontrol'), script, { mode: 0o755 })
   }
   const empty = () =>
     until(
@@ -133,6 +148,65 @@ describe('the hook and the shipper', () => {
        from job`,
     )
     assert.deepEqual(rows, [{ s: 1772323200, e: 1772323260 }])
+  })
+
+  it('tell which accelerators a job got, asked while it runs though nobody listens', async () => {
+    await call({ ...prolog, SLURM_JOB_START_TIME: '1772335800' })
+    const detail = `JobId=18 JobName=we
+   StartTime=1772335800 EndTime=Unknown Deadline=N/A
+   JOB_GRES=gpu:a100:3
+     Nodes=x1000c0s0b0n0 CPU_IDs=0-2 Mem=0 GRES=gpu:a100:2(IDX:0,3),nic:1(IDX:2)
+     Nodes=x1000c0s0b0n1 CPU_IDs=3 Mem=0 GRES=gpu:a100:1(IDX:4)
+`
+    await scontrol(detail)
+    const asked = async () => {
+      const text = await readFile(join(folder, 'asked'), 'utf8').catch(() => '')
+      return text.trim().split('\n')
+    }
+    startShipping(`http://127.0.0.1:${await freePort()}`)
+    await until(
+      async () => ((await asked()).length > 1 ? true : undefined),
+      20,
+      () => 'slurmctld is not asked',
+    )
+    // The job is over.
+    await scontrol(detail.replace(/GRES=gpu:a100:\d\(.*$/gm, 'GRES='))
+    await call(epilog)
+    stopping.abort()
+    await shipping
+    stopping = new AbortController()
+    startShipping(await serve())
+    await empty()
+    const { rows } = await pool.query('select a.accelerators from allocation a order by a.node')
+    assert.deepEqual(
+      rows.map(({ accelerators }) => accelerators),
+      [[0, 1], [2]],
+    )
+    assert.deepEqual(await asked(), ['show config', 'show job -d 18'])
+  })
+
+  it('are not misled by names that look like what slurmctld says', () => {
+    const start = { type: 'start', cluster: 'c', job_id: 1, time: '2026-03-01T03:30:00Z' }
+    const told = { ...start, nodelist: 'nid[1-2]' }
+    const line = (nodes: string, gres: string) =>
+      `     Nodes=${nodes} CPU_IDs=0 Mem=0 GRES=${gres}\n`
+    const text = (lines: string, at = 1_772_335_800) =>
+      `   StartTime=${at} EndTime=Unknown\n   JOB_GRES=gpu:4\n${lines}`
+    const found = (said: string) => parseGres(said, told, { gres: 'gpu', perAccelerator: 1 })
+    const whole = line('nid[1-2]', 'gpu:2(IDX:1-2)')
+    assert.deepEqual(found(text(whole)), [{ nodelist: 'nid[1-2]', indices: [1, 2] }])
+    const none = line('nid[1-2]', 'nic:1(IDX:0)')
+    assert.deepEqual(found(text(none).replace('gpu:4', 'nic:2')), [])
+    for (const said of [
+      text(whole + line('nid1', 'gpu:4(IDX:0-3)')),
+      text(line('nid1', 'gpu:2(IDX:0-1)')),
+      text(whole, 1_772_335_900),
+      text(`   StartTime=1772335800 \n${whole}`),
+      text(line('nid[1-2]', '')),
+      '',
+    ]) {
+      assert.equal(found(said), null, said)
+    }
   })
 
   it('lose nothing while remote-write is away', async () => {

@@ -96,12 +96,18 @@ export function interpolate(text: string, sources: Sources): string {
     __range: `${seconds}s`,
     __range_s: String(seconds),
   }
-  return text
-    .replaceAll('$__timeFrom()', `'${from.toISOString()}'`)
-    .replaceAll('$__timeTo()', `'${to.toISOString()}'`)
-    .replace(/\$\{(\w+):(\w+)\}|\$(\w+)/g, (whole, name: string, format: string, bare: string) => {
-      const value = macros[bare] ?? variables[name ?? bare]
-      if (value === undefined) throw new Error(`${whole} stands for nothing`)
-      return format === 'sqlstring' ? `'${value.replaceAll("'", "''")}'` : value
-    })
+  return (
+    text
+      .replaceAll('$__timeFrom()', `'${from.toISOString()}'`)
+      .replaceAll('$__timeTo()', `'${to.toISOString()}'`)
+      // $1 is a group of label_replace.
+      .replace(
+        /\$\{(\w+):(\w+)\}|\$([a-z_]\w*)/g,
+        (whole, name: string, format: string, bare: string) => {
+          const value = macros[bare] ?? variables[name ?? bare]
+          if (value === undefined) throw new Error(`${whole} stands for nothing`)
+          return format === 'sqlstring' ? `'${value.replaceAll("'", "''")}'` : value
+        },
+      )
+  )
 }

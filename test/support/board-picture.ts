@@ -2,8 +2,9 @@ import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import type { Browser } from 'playwright-core'
 import type { Board, Panel, Target } from '../../dashboards/source/board.ts'
+import { heightOf, reach } from '../../dashboards/source/board-json.ts'
 import { limitOf } from '../../dashboards/source/limits.ts'
-import { type Answer, answerPanel, type Sources } from './board-answers.ts'
+import type { Answer } from './board-answers.ts'
 
 /** How a panel is drawn: what the page's script needs, no more. */
 interface Drawing {
@@ -16,18 +17,29 @@ interface Drawing {
   empty: string
   limits: { value: number; color: string }[]
   words: Panel['words']
+  /** What the axis must take in. */
   min?: number
+  least?: number
+  most?: number
+  badAbove: number | undefined
   series: { name: string; points: [number, number][] }[]
   columns: { name: string; title: string; unit: string }[]
   rows: Record<string, unknown>[]
 }
 
+/** What each panel of a dashboard answers, over which time. */
+export interface Drawn {
+  answers: ReadonlyMap<Panel, readonly Answer[]>
+  from: Date
+  to: Date
+}
+
 /** The dashboard as PNG, and how many charts are in it. @throws what the page's script throws. */
-export async function drawBoard(browser: Browser, board: Board, sources: Sources) {
+export async function drawBoard(browser: Browser, board: Board, drawn: Drawn) {
   const page = await browser.newPage({ viewport: { width: 1400, height: 700 } })
   const faults: Error[] = []
   page.on('pageerror', (fault) => faults.push(fault))
-  await page.setContent(await boardPage(board, sources))
+  await page.setContent(await boardPage(board, drawn))
   const charts = await page.locator('.uplot').count()
   const picture = await page.screenshot({ fullPage: true })
   await page.close()
@@ -38,20 +50,18 @@ export async function drawBoard(browser: Browser, board: Board, sources: Sources
 const require = createRequire(import.meta.url)
 
 /** A page that draws a dashboard as Grafana would roughly, from real answers. */
-async function boardPage(board: Board, sources: Sources): Promise<string> {
-  const rows = await Promise.all(
-    board.rows.map(async ({ title, panels }) => ({
-      title,
-      panels: await Promise.all(
-        panels.map(async (panel) => drawing(panel, await answerPanel(board, panel, sources))),
-      ),
-    })),
-  )
+async function boardPage(board: Board, { answers, from, to }: Drawn): Promise<string> {
+  const rows = board.rows.map(({ title, panels }) => ({
+    title,
+    panels: panels.map((panel) => drawing(panel, answers.get(panel) ?? [])),
+  }))
   const charts = require.resolve('uplot')
   const script = await readFile(charts.replace(/uPlot\.[^/]*$/, 'uPlot.iife.min.js'), 'utf8')
   const style = await readFile(charts.replace(/uPlot\.[^/]*$/, 'uPlot.min.css'), 'utf8')
   const page = await readFile(new URL('board-page.html', import.meta.url), 'utf8')
-  const data = { title: board.title, description: board.description, rows }
+  const { title, description } = board
+  const span = [from, to].map((time) => time.getTime() / 1000)
+  const data = { title, description, rows, span }
   return page
     .replace('/* uPlot.css */', () => style)
     .replace('/* uPlot.js */', () => script)
@@ -72,7 +82,9 @@ function drawing(panel: Panel, answers: readonly Answer[]): Drawing {
     title: panel.title,
     unit: panel.unit,
     width: panel.width,
-    height: panel.height ?? (panel.kind === 'stat' ? 4 : 8),
+    height: heightOf(panel),
+    badAbove: panel.badAbove,
+    ...reach(panel),
     stacked: panel.stacked ?? false,
     empty: panel.mayBeEmpty ?? 'no data',
     limits: limitLines(panel),

@@ -22,6 +22,8 @@ export interface ChainOptions {
   historyHours: number
   /** How often power and energy are polled. */
   fastSeconds: number
+  /** The Prometheus that the record asks for alerts. */
+  alertsUrl?: string
 }
 
 export interface EnergyAnswer {
@@ -79,7 +81,7 @@ export async function startChain(options: ChainOptions): Promise<Chain> {
 }
 
 async function startServices(
-  { databaseUrl, historyHours, fastSeconds }: ChainOptions,
+  { databaseUrl, historyHours, fastSeconds, alertsUrl: url }: ChainOptions,
   directory: string,
   up: (part: Promise<Service>) => Promise<Service>,
 ): Promise<Omit<Chain, 'close'>> {
@@ -110,7 +112,9 @@ async function startServices(
   const inventory = (await get(simulator, '/inventory')) as Inventory
   const topologyFile = join(directory, 'topology.json')
   await writeFile(topologyFile, JSON.stringify(inventory.nodes))
-  const record = remoteWriteSection.parse({ web: recordWeb, topologyFile, page: factors })
+  const record = remoteWriteSection.parse({
+    ...{ web: recordWeb, topologyFile, page: factors, alerts: { url } },
+  })
   const remoteWrite = await up(startRemoteWrite({ log, postgres, ...record }, context))
   const devices = deviceList.parse(inventory.devices)
   const credentials = [{ ...login, caFile: inventory.caFile }]

@@ -63,7 +63,24 @@ export async function unpackedPackage(packageName: string, fromSuite?: string): 
   return cache
 }
 
-async function fetchInto(folder: string, packageName: string, fromSuite?: string): Promise<void> {
+/**
+ * The folder that packages of another suite are unpacked in, with the libraries that they need,
+ * kept for the next run. @throws {Error}
+ */
+export async function unpackedWithLibraries(
+  packageNames: readonly string[],
+  fromSuite: string,
+): Promise<string> {
+  const cache = join(root, 'node_modules', '.cache', `${fromSuite}-${packageNames[0]}-whole`)
+  if (!(await exists(cache))) await fetchInto(cache, packageNames, fromSuite)
+  return cache
+}
+
+async function fetchInto(
+  folder: string,
+  wanted: string | readonly string[],
+  fromSuite?: string,
+): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), 'joulebridge-apt-'))
   try {
     const options = { cwd: work, env: process.env, timeout: 180_000 }
@@ -71,10 +88,9 @@ async function fetchInto(folder: string, packageName: string, fromSuite?: string
       options.env = { ...process.env, APT_CONFIG: await writeAptConfig(work, fromSuite) }
       await run('apt-get', ['update', '-qq'], options)
     }
-    await run('apt-get', ['download', '-qq', packageName], options)
-    const file = (await readdir(work)).find((name) => name.endsWith('.deb'))
-    if (file === undefined) throw new Error('apt-get downloaded no package')
-    await run('dpkg', ['-x', file, 'unpacked'], options)
+    const files = await download(wanted, options)
+    if (files.length === 0) throw new Error('apt-get downloaded no package')
+    for (const file of files) await run('dpkg', ['-x', file, 'unpacked'], options)
     await mkdir(dirname(folder), { recursive: true })
     await rm(folder, { recursive: true, force: true })
     // A copy within its file system appears whole or not at all, though two runs may fetch at once.
@@ -83,6 +99,25 @@ async function fetchInto(folder: string, packageName: string, fromSuite?: string
   } finally {
     await rm(work, { recursive: true, force: true })
   }
+}
+
+async function download(
+  wanted: string | readonly string[],
+  options: { cwd: string; env: NodeJS.ProcessEnv; timeout: number },
+): Promise<string[]> {
+  const debs = async (folder: string) =>
+    (await readdir(join(options.cwd, folder))).filter((name) => name.endsWith('.deb'))
+  if (typeof wanted === 'string') {
+    await run('apt-get', ['download', '-qq', wanted], options)
+    return await debs('.')
+  }
+  const flags = ['-y', '-qq', '--download-only', '--no-install-recommends']
+  await run('apt-get', ['install', ...flags, ...wanted], options)
+  const folder = 'cache/archives'
+  const needed = (await debs(folder)).filter(
+    (name) => name.startsWith('lib') || wanted.includes(name.split('_')[0] ?? ''),
+  )
+  return needed.map((name) => join(folder, name))
 }
 
 /** A root of its own, so that the system's packages and lists stay as they are. */

@@ -6,6 +6,11 @@ export function drawnWatts(nth: number, second: number): number {
   return 200 + 40 * nth + (second % (4 + nth) < 2 ? 300 : 0)
 }
 
+/** What accelerator `index` of any node draws of that in a second since 1970. */
+export function acceleratorWatts(index: number, second: number): number {
+  return 10 * (index + 1) + (second % 3 === 0 ? 20 : 0)
+}
+
 /** What node `nth` draws between two whole seconds since 1970, in joules. */
 export function drawnJoules(nth: number, from: number, to: number): number {
   let joules = 0

@@ -15,6 +15,8 @@ export interface RecordProcessOptions {
   limits?: Partial<RemoteWriteSettings['limits']>
   /** Compacts without a pause, windows that ended more than ten minutes ago. */
   compacting?: boolean
+  /** It is killed and started again and again: the next process loads the program ahead. */
+  mortal?: boolean
 }
 
 /** What the process is told to do. */
@@ -29,9 +31,10 @@ const shortestDelaySeconds = 600
 export class RecordProcess {
   readonly url: string
   readonly #order: Order
+  readonly #mortal: boolean
   #running: ChildProcess | undefined
-  /** Has the program loaded and waits for its turn, so that a restart takes a moment only. */
-  #spare: ChildProcess
+  /** Has the program loaded and waits for its turn, so that a start takes a moment only. */
+  #spare: ChildProcess | undefined
 
   /** Loads the program; call `start` for it to serve. */
   static async load(options: RecordProcessOptions): Promise<RecordProcess> {
@@ -39,7 +42,7 @@ export class RecordProcess {
   }
 
   private constructor(options: RecordProcessOptions, port: number) {
-    const { databaseUrl, limits = {}, compacting = false } = options
+    const { databaseUrl, limits = {}, compacting = false, mortal = false } = options
     const listenAddress = `127.0.0.1:${port}`
     this.url = `http://${listenAddress}`
     const compaction = { delaySeconds: shortestDelaySeconds }
@@ -49,6 +52,7 @@ export class RecordProcess {
       postgres: { ...postgresSection.parse({}), url: databaseUrl },
     }
     this.#order = { settings, compacting }
+    this.#mortal = mortal
     this.#spare = load()
   }
 
@@ -58,9 +62,9 @@ export class RecordProcess {
 
   /** Resolves once it serves, or was killed before. @throws {Error} when it cannot start. */
   async start(): Promise<void> {
-    const child = this.#spare
+    const child = this.#spare ?? load()
     this.#running = child
-    this.#spare = load()
+    this.#spare = this.#mortal ? load() : undefined
     child.send(this.#order)
     const [said] = await Promise.race([once(child, 'message'), once(child, 'exit')])
     if (typeof said === 'object' && said !== null) throw new Error(`the record: ${said.error}`)
@@ -74,7 +78,7 @@ export class RecordProcess {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.kill(), ended(this.#spare)])
+    await Promise.all([this.kill(), this.#spare && ended(this.#spare)])
   }
 }
 

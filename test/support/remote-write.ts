@@ -17,8 +17,13 @@ export interface WrittenSeries {
 export type Limits = Partial<RemoteWriteSettings['limits']>
 
 /** The real service on a free port of loopback. Give the database's URL with its password. */
-export async function startRecord(databaseUrl: string, limits: Limits = {}): Promise<Service> {
+export async function startRecord(
+  databaseUrl: string,
+  limits: Limits = {},
+  more: object = {},
+): Promise<Service> {
   const defaults = remoteWriteSection.parse({
+    ...more,
     web: { listenAddress: '127.0.0.1:0' },
     limits,
     // Tests of what was long ago want no clock to move or drop it.

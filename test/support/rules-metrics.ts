@@ -1,7 +1,6 @@
 import pg from 'pg'
 import { Registry } from 'prom-client'
-import { registerCapMetrics } from '../../control/caps/metrics.ts'
-import { registerControlMetrics } from '../../control/metrics.ts'
+import { capMetrics, registerControlMetrics, registerWorkMetrics } from '../../control/metrics.ts'
 import { metrics } from '../../exporter/metrics.ts'
 import { createLog } from '../../exporter/service/log.ts'
 import { startForwarder } from '../../exporter/telemetry/forwarder.ts'
@@ -20,7 +19,7 @@ export async function shownMetrics(): Promise<Set<string>> {
   registerUpkeepMetrics(registry)
   registerStorageMetrics(registry, new StorageCache({ pool, log, now: () => new Date() }))
   registerControlMetrics(registry, async () => 0)
-  registerCapMetrics(registry, async () => 0)
+  registerWorkMetrics(registry, capMetrics, async () => 0)
   const forwarder = startForwarder({
     url: 'http://127.0.0.1:9/',
     mostWaitingBytes: 1e6,

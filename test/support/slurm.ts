@@ -10,6 +10,7 @@ import { promisify } from 'node:util'
 import { endWithUs, findProgram, isRunning } from '../../exporter/service/child.ts'
 import { until } from './command.ts'
 import { freePort } from './port.ts'
+import { databaseConf, slurmConf } from './slurm-conf.ts'
 
 const execute = promisify(execFile)
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
@@ -44,8 +45,14 @@ export async function mayOwnSys(): Promise<boolean> {
 }
 
 /** Debian keeps daemons where users have no path to. */
-function slurmEnv(): NodeJS.ProcessEnv {
-  return { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` }
+function slurmEnv(first?: string): NodeJS.ProcessEnv {
+  const folders = [
+    ...(first === undefined ? [] : [first]),
+    process.env['PATH'],
+    '/usr/sbin',
+    '/sbin',
+  ]
+  return { ...process.env, PATH: folders.join(':') }
 }
 
 export interface SlurmOptions {
@@ -54,6 +61,10 @@ export interface SlurmOptions {
   lines?: readonly string[]
   /** Has in a folder for each node what it finds in /sys/cray/pm_counters. */
   counters?: string
+  /** How many accelerators each node has: files that nothing opens. */
+  accelerators?: number
+  /** Folder of the programs of another Slurm than the system's. */
+  programs?: string
 }
 
 /** uid and gid of accounts that every Debian has: jobs need users. */
@@ -86,20 +97,20 @@ export class Slurm {
     }
   }
 
-  private constructor(directory: string, { nodes, counters }: SlurmOptions) {
+  private constructor(directory: string, { nodes, counters, programs }: SlurmOptions) {
     this.directory = directory
     this.#counters = counters
-    this.env = { ...slurmEnv(), SLURM_CONF: join(directory, 'slurm.conf') }
+    this.env = { ...slurmEnv(programs), SLURM_CONF: join(directory, 'slurm.conf') }
     this.#nodes = Array.from({ length: nodes }, (_, i) => `nid${String(i + 1).padStart(6, '0')}`)
   }
 
-  async #start({ nodes, lines = [] }: SlurmOptions): Promise<void> {
+  async #start(options: SlurmOptions): Promise<void> {
     const folders = ['munge', 'state', 'spool', 'run', 'log', 'mysql', 'events', 'work']
     await Promise.all(folders.map((name) => mkdir(this.path(name))))
     await chmod(this.directory, 0o755)
     await chmod(this.path('work'), 0o777)
-    const ports = await freePorts(nodes + 4)
-    await this.#writeConfig(ports, nodes, lines)
+    const ports = await freePorts(this.#nodes.length + 4)
+    await this.#writeConfig(ports, options)
     await Promise.all([this.#startMunge(), this.#startMariadb(ports[0] ?? 0)])
     await this.startDaemon('slurmdbd')
     await this.#addAccounts()
@@ -278,15 +289,24 @@ export class Slurm {
     })
   }
 
-  async #writeConfig(ports: readonly number[], nodes: number, lines: readonly string[]) {
+  async #writeAccelerators(count: number): Promise<void> {
+    const files = Array.from({ length: count }, (_, i) => this.path(`run/gpu${i}`))
+    await Promise.all(files.map((file) => writeFile(file, '')))
+    await writeFile(this.path('gres.conf'), files.map((file) => `Name=gpu File=${file}\n`).join(''))
+  }
+
+  async #writeConfig(ports: readonly number[], options: SlurmOptions): Promise<void> {
+    const { nodes, lines = [], accelerators } = options
     const [mysql, dbd, control, daemon, ...nodePorts] = ports
+    const gres = accelerators === undefined ? '' : `Gres=gpu:${accelerators} `
+    if (accelerators !== undefined) await this.#writeAccelerators(accelerators)
     const names = this.#nodes.map(
       (name, i) =>
         `NodeName=${name} NodeHostname=localhost NodeAddr=127.0.0.1 Port=${nodePorts[i]} ` +
-        'CPUs=4 RealMemory=1000 State=UNKNOWN',
+        `CPUs=4 RealMemory=1000 ${gres}State=UNKNOWN`,
     )
     const range = `nid[000001-${String(nodes).padStart(6, '0')}]`
-    const text = slurmConf(lines)
+    const text = slurmConf([...lines, ...(gres && ['GresTypes=gpu'])])
       .replaceAll('$DBD', String(dbd))
       .replaceAll('$CONTROL', String(control))
       .replaceAll('$DAEMON', String(daemon))
@@ -339,55 +359,3 @@ async function stopped(child: ChildProcess, signal: NodeJS.Signals): Promise<voi
   await ended
   clearTimeout(force)
 }
-
-const slurmConf = (lines: readonly string[]) => `ClusterName=nidtest
-SlurmctldHost=localhost(127.0.0.1)
-SlurmUser=root
-SlurmdUser=root
-AuthType=auth/munge
-AuthInfo=socket=$R/munge/socket
-SlurmctldPort=$CONTROL
-SlurmdPort=$DAEMON
-StateSaveLocation=$R/state
-SlurmdSpoolDir=$R/spool/%n
-SlurmctldPidFile=$R/run/slurmctld.pid
-SlurmdPidFile=$R/run/slurmd-%n.pid
-SlurmctldLogFile=$R/log/slurmctld.log
-SlurmdLogFile=$R/log/%n.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SwitchType=switch/none
-MpiDefault=none
-MailProg=/bin/true
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-SchedulerParameters=bf_interval=5,sched_interval=5,permit_job_expansion
-SlurmdParameters=config_overrides
-ReturnToService=2
-KillWait=2
-JobRequeue=0
-MessageTimeout=60
-AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=127.0.0.1
-AccountingStoragePort=$DBD
-AccountingStoragePass=$R/munge/socket
-AccountingStoreFlags=job_comment
-JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=task=2,energy=1
-PrologFlags=Alloc,Contain
-${lines.join('\n')}`
-
-const databaseConf = (mysql: number, dbd: number) => `AuthType=auth/munge
-AuthInfo=socket=$R/munge/socket
-DbdHost=localhost
-DbdAddr=127.0.0.1
-DbdPort=${dbd}
-SlurmUser=root
-LogFile=$R/log/slurmdbd.log
-PidFile=$R/run/slurmdbd.pid
-StorageType=accounting_storage/mysql
-StorageHost=127.0.0.1
-StoragePort=${mysql}
-StorageUser=slurm
-StorageLoc=slurm_acct_db
-`

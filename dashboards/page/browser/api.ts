@@ -13,6 +13,26 @@ export interface NodeNow {
   job_ids: number[]
 }
 
+/** What `/api/v1/alerts` tells. */
+export interface Alerts {
+  source: 'prometheus' | 'alertmanager' | 'record'
+  url: string | null
+  error: string | null
+  known: string[] | null
+  alerts: Alert[]
+  more: number
+}
+
+export interface Alert {
+  alert: string
+  severity: string
+  place: string | null
+  since: string | null
+  summary: string
+  description: string
+  runbook: boolean
+}
+
 export interface PowerHistory {
   from: string
   step_seconds: number
@@ -50,22 +70,28 @@ export interface JobEnergy extends Energy {
 
 /** What `/energy/parts` tells. */
 export interface JobParts {
-  steps: {
-    step: string
-    started_at: string
-    ended_at: string | null
-    joules: number | null
-    joules_low: number | null
-    joules_high: number | null
-    coverage_ratio: number
-  }[]
+  steps: (Stretch & { step: string })[]
+  /** The times in which the job was suspended. */
+  suspensions: Stretch[]
   domains: { domain: string; joules: number; nodes_with_data: number }[]
   overhead: {
     cabinet: string
     node_joules: number
     rectifier_loss_joules: number | null
+    switch_joules: number | null
     other_joules: number | null
+    /** Null where the site has given no figure for its cooling. */
+    cooling_joules: number | null
   }[]
+}
+
+interface Stretch {
+  started_at: string
+  ended_at: string | null
+  joules: number | null
+  joules_low: number | null
+  joules_high: number | null
+  coverage_ratio: number
 }
 
 /**

@@ -1,9 +1,21 @@
 import { useEffect, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
 import type { PowerHistory } from './api.ts'
-import { quantity } from './format.ts'
+import { mark, quantity } from './format.ts'
 
-const hues = [212, 130, 28, 285, 355, 175, 48, 320, 95, 240]
+/** Observable's ten colours, which light and dark grounds both bear. */
+const colours = [
+  '#4269d0',
+  '#efb118',
+  '#3ca951',
+  '#ff725c',
+  '#a463f2',
+  '#6cc5b0',
+  '#ff8ab7',
+  '#9c6b4e',
+  '#97bbf5',
+  '#9498a0',
+]
 
 /** Power over time, each line on top of those before it. */
 export function PowerChart({ history, label }: { history: PowerHistory; label: string }) {
@@ -29,24 +41,23 @@ export function PowerChart({ history, label }: { history: PowerHistory; label: s
 
 function options(parent: HTMLElement, { lines }: PowerHistory): uPlot.Options {
   const ink = getComputedStyle(parent).color
-  const grid = { stroke: 'color-mix(in srgb, currentColor 12%, transparent)', width: 1 }
-  const axis = { stroke: ink, grid: { ...grid, stroke: '#8884' }, ticks: { stroke: '#8884' } }
+  const axis = { stroke: ink, grid: { stroke: '#8884', width: 1 }, ticks: { stroke: '#8884' } }
   return {
     width: Math.max(parent.clientWidth, 200),
     height: 240,
     legend: { show: lines.length <= 12 },
     scales: { y: { range: (_, __, most) => [0, (most || 1) * 1.05] } },
     axes: [
-      axis,
-      { ...axis, size: 70, values: (_, ticks) => ticks.map((tick) => quantity(tick, 'W')) },
+      { ...axis, values: clock },
+      { ...axis, size: 70, values: (_, ticks) => ticks.map((tick) => mark(tick, 'W')) },
     ],
     series: [
       {},
       ...lines
         .map(({ xname, watts }, i) => ({
           label: xname,
-          stroke: `hsl(${hues[i % hues.length]} 60% 45%)`,
-          fill: `hsl(${hues[i % hues.length]} 60% 55%)`,
+          stroke: colours[i % colours.length] ?? '',
+          fill: colours[i % colours.length] ?? '',
           points: { show: false },
           value: (_: uPlot, __: number, ___: number, at: number | null) =>
             quantity(at === null ? null : watts[at], 'W'),
@@ -54,6 +65,15 @@ function options(parent: HTMLElement, { lines }: PowerHistory): uPlot.Options {
         .reverse(),
     ],
   }
+}
+
+/** Hours and minutes, and the day where it begins: uPlot's own clock has twelve hours. */
+function clock(_: uPlot, ticks: number[]): string[] {
+  return ticks.map((tick, i) => {
+    const [time, before] = [new Date(tick * 1000), new Date((ticks[i - 1] ?? 0) * 1000)]
+    const [hour, day] = [time.toTimeString().slice(0, 5), time.toDateString().slice(4, 10)]
+    return time.toDateString() === before.toDateString() ? hour : `${hour}\n${day}`
+  })
 }
 
 /** The topmost first, so that the others are drawn over it. */

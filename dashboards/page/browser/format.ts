@@ -6,6 +6,12 @@ const prefixes = [
   [1, ''],
 ] as const
 
+/** `7.5 kW` for the mark of an axis, with no more digits than it needs. */
+export function mark(value: number, unit: string): string {
+  const [size, prefix] = prefixes.find(([least]) => Math.abs(value) >= least) ?? [1, '']
+  return `${Number((value / size).toPrecision(4))} ${prefix}${unit}`
+}
+
 /** `968.1 kJ`; a dash for what is not known. */
 export function quantity(value: number | null | undefined, unit: string): string {
   if (value === null || value === undefined) return '–'
@@ -27,6 +33,7 @@ export function moment(text: string | null): string {
     day: 'numeric',
     hour: '2-digit',
     minute: '2-digit',
+    hourCycle: 'h23',
   })
 }
 

@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks'
 import type { JobParts } from './api.ts'
 import { moment, percent, quantity } from './format.ts'
 import { Answer, useAnswer } from './loading.tsx'
+import { Wide } from './wide.tsx'
 
 interface Place {
   /** Path of the job's energy. */
@@ -16,9 +17,10 @@ export function Parts({ path, query }: Place) {
   return (
     <>
       <Answer of={parts}>
-        {({ steps, domains, overhead }) => (
+        {({ steps, suspensions, domains, overhead }) => (
           <>
             {steps.length > 0 && <Steps of={steps} />}
+            {suspensions.length > 0 && <Suspensions of={suspensions} />}
             {domains.length > 0 && <Domains of={domains} />}
             {overhead.length > 0 && <Overhead of={overhead} />}
           </>
@@ -35,17 +37,31 @@ function Steps({ of: steps }: { of: JobParts['steps'] }) {
       title="Its steps"
       heads={['Step', 'Start', 'End', 'Energy', 'At least', 'At most', 'Coverage']}
       words={3}
-      rows={steps.map((step) => [
-        step.step,
-        moment(step.started_at),
-        moment(step.ended_at),
-        quantity(step.joules, 'J'),
-        quantity(step.joules_low, 'J'),
-        quantity(step.joules_high, 'J'),
-        percent(step.coverage_ratio),
-      ])}
+      rows={steps.map((step) => [step.step, ...stretch(step)])}
     />
   )
+}
+
+function Suspensions({ of: suspensions }: { of: JobParts['suspensions'] }) {
+  return (
+    <Table
+      title="While it was suspended"
+      heads={['Start', 'End', 'Energy', 'At least', 'At most', 'Coverage']}
+      words={2}
+      rows={suspensions.map(stretch)}
+    />
+  )
+}
+
+function stretch(of: JobParts['suspensions'][number]): string[] {
+  return [
+    moment(of.started_at),
+    moment(of.ended_at),
+    quantity(of.joules, 'J'),
+    quantity(of.joules_low, 'J'),
+    quantity(of.joules_high, 'J'),
+    percent(of.coverage_ratio),
+  ]
 }
 
 function Domains({ of: domains }: { of: JobParts['domains'] }) {
@@ -67,13 +83,22 @@ function Overhead({ of: overhead }: { of: JobParts['overhead'] }) {
   return (
     <Table
       title="On top of it, by its share of each cabinet"
-      heads={['Cabinet', 'Its nodes', 'Lost in rectifiers', 'Everything else']}
+      heads={[
+        'Cabinet',
+        'Its nodes',
+        'Lost in rectifiers',
+        'Switches',
+        'Everything else',
+        'Cooling',
+      ]}
       words={1}
       rows={overhead.map((each) => [
         each.cabinet,
         quantity(each.node_joules, 'J'),
         quantity(each.rectifier_loss_joules, 'J'),
+        quantity(each.switch_joules, 'J'),
         quantity(each.other_joules, 'J'),
+        quantity(each.cooling_joules, 'J'),
       ])}
     />
   )
@@ -92,7 +117,7 @@ function Table({ title, heads, words, rows }: TableProps) {
   return (
     <>
       <h3>{title}</h3>
-      <div class="wide">
+      <Wide label={title}>
         <table>
           <thead>
             <tr>
@@ -115,7 +140,7 @@ function Table({ title, heads, words, rows }: TableProps) {
             ))}
           </tbody>
         </table>
-      </div>
+      </Wide>
     </>
   )
 }

@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks'
 import type { Job } from './api.ts'
 import { duration, moment, percent, quantity } from './format.ts'
+import { Wide } from './wide.tsx'
 
 interface Column {
   title: string
@@ -60,7 +61,7 @@ export function JobTable({
   order: Order
 }) {
   return (
-    <div class="wide">
+    <Wide label="Jobs">
       <table>
         <thead>
           <tr>
@@ -86,7 +87,7 @@ export function JobTable({
           ))}
         </tbody>
       </table>
-    </div>
+    </Wide>
   )
 }
 

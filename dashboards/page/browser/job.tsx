@@ -6,6 +6,7 @@ import { duration, moment, percent, quantity } from './format.ts'
 import { Parts } from './job-parts.tsx'
 import { secondsOf } from './job-table.tsx'
 import { Answer, useAnswer } from './loading.tsx'
+import { Wide } from './wide.tsx'
 
 /** One job: its energy with bounds, what it costs, its power, its nodes. */
 export function Job({ cluster, jobId }: { cluster: string; jobId: string }) {
@@ -162,7 +163,7 @@ function Nodes({ energy, name }: { energy: JobEnergy; name: string }) {
           JSON
         </a>
       </p>
-      <div class="wide">
+      <Wide label="Nodes of the job">
         <table>
           <thead>
             <tr>
@@ -193,7 +194,7 @@ function Nodes({ energy, name }: { energy: JobEnergy; name: string }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </Wide>
     </>
   )
 }

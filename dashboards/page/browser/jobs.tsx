@@ -27,6 +27,9 @@ export function Jobs() {
         value={words}
         onInput={(event) => setWords(event.currentTarget.value)}
       />
+      {answer.value === undefined && answer.error === undefined && (
+        <Meanwhile key={path} hours={hours} words={words} />
+      )}
       <Answer of={answer}>
         {({ jobs }) => (
           <>
@@ -43,14 +46,40 @@ export function Jobs() {
   )
 }
 
+/** Ranking many thousand jobs may take some seconds: what is known at once stands in its place. */
+function Meanwhile({ hours, words }: { hours: number; words: string }) {
+  const [seconds, setSeconds] = useState(0)
+  useEffect(() => {
+    const timer = setInterval(() => setSeconds((last) => last + 1), 1000)
+    return () => clearInterval(timer)
+  }, [])
+  const path = usePath({ hours, words, sort: 'start', limit: 50 })
+  const answer = useAnswer<{ jobs: Job[] }>(seconds >= patience ? path : undefined)
+  const order = useOrder('Start')
+  if (answer.value === undefined) return null
+  return (
+    <>
+      <p class="quiet" aria-live="polite">
+        All jobs are ranked by their energy, for {seconds} s now. Until then, those that started
+        last:
+      </p>
+      <JobTable jobs={answer.value.jobs} order={order} />
+    </>
+  )
+}
+
+/** So many seconds a ranking may take before anything else is asked. */
+const patience = 2
+
 interface Question {
   hours: number
   words: string
   sort: string
+  limit?: number
 }
 
 /** Where to ask, when whoever types has paused. */
-function usePath({ hours, words, sort }: Question): string {
+function usePath({ hours, words, sort, limit = most }: Question): string {
   const [search, setSearch] = useState(words)
   useEffect(() => {
     const timer = setTimeout(() => setSearch(words), 200)
@@ -58,7 +87,7 @@ function usePath({ hours, words, sort }: Question): string {
   }, [words])
   return useMemo(() => {
     const since = new Date(Date.now() - hours * 3_600_000).toISOString()
-    const parameters = new URLSearchParams({ limit: String(most), sort, since, search })
+    const parameters = new URLSearchParams({ limit: String(limit), sort, since, search })
     return `/api/v1/jobs?${parameters}`
-  }, [hours, search, sort])
+  }, [hours, search, sort, limit])
 }

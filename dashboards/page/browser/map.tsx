@@ -1,18 +1,38 @@
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { NodeNow } from './api.ts'
 import { quantity } from './format.ts'
-import { layOut } from './layout.ts'
+import { type Layout, layOut } from './layout.ts'
 import { NodeTable } from './node-table.tsx'
+import { placePath } from './place-link.tsx'
 
 export type Measure = 'power_watts' | 'temperature_celsius'
+
+interface Chosen {
+  measure: Measure
+  set: (measure: Measure) => void
+}
+
+/** What the colour of a node tells. */
+export function ColourChoice({ measure, set }: Chosen) {
+  return (
+    <select
+      aria-label="Colour of the nodes"
+      value={measure}
+      onChange={(event) => set(event.currentTarget.value as Measure)}
+    >
+      <option value="power_watts">by power</option>
+      <option value="temperature_celsius">by temperature</option>
+    </select>
+  )
+}
 
 /** The system as its cabinets, their chassis, and a square for each node. */
 export function SystemMap({ nodes, measure }: { nodes: NodeNow[]; measure: Measure }) {
   const canvas = useRef<HTMLCanvasElement>(null)
-  const [width, setWidth] = useState(600)
+  const [width, setWidth] = useState(0)
   const [pointed, setPointed] = useState<NodeNow>()
-  const side = nodes.length > 4000 ? 7 : nodes.length > 500 ? 11 : 26
-  const layout = useMemo(() => layOut(nodes, width, side), [nodes, width, side])
+  const side = sideOf(nodes.length)
+  const layout = useMemo(() => layOut(width === 0 ? [] : nodes, width, side), [nodes, width, side])
   const most = useMemo(
     () => Math.max(...nodes.map((node) => node[measure] ?? 0), 1),
     [nodes, measure],
@@ -20,16 +40,19 @@ export function SystemMap({ nodes, measure }: { nodes: NodeNow[]; measure: Measu
   // Else 10,000 rows would be compared at each move of the mouse.
   const table = useMemo(() => <NodeTable nodes={nodes} />, [nodes])
   const least = measure === 'power_watts' ? 0 : 15
-  useEffect(() => {
-    const element = canvas.current
-    if (!element) return
-    const watch = new ResizeObserver(() => setWidth(element.parentElement?.clientWidth ?? 600))
-    if (element.parentElement) watch.observe(element.parentElement)
+  // Before the first drawing, lest all be laid out twice.
+  useLayoutEffect(() => {
+    const around = canvas.current?.parentElement
+    if (!around) return
+    const measureWidth = () => setWidth(around.clientWidth)
+    measureWidth()
+    const watch = new ResizeObserver(measureWidth)
+    watch.observe(around)
     return () => watch.disconnect()
   }, [])
   useEffect(() => {
     const context = canvas.current?.getContext('2d')
-    if (!context || !canvas.current) return
+    if (!context || !canvas.current || width === 0) return
     const ratio = devicePixelRatio
     canvas.current.width = width * ratio
     canvas.current.height = layout.height * ratio
@@ -38,7 +61,7 @@ export function SystemMap({ nodes, measure }: { nodes: NodeNow[]; measure: Measu
     context.font = '12px system-ui, sans-serif'
     for (const { text, x, y } of layout.titles) context.fillText(text, x, y)
     for (const { node, x, y } of layout.squares) {
-      context.fillStyle = heat(node[measure], least, most)
+      context.fillStyle = colour(node[measure], least, most)
       context.fillRect(x, y, side, side)
     }
   }, [layout, measure])
@@ -60,7 +83,7 @@ export function SystemMap({ nodes, measure }: { nodes: NodeNow[]; measure: Measu
         role="img"
         aria-label={`${nodes.length} nodes by cabinet and chassis, coloured by ${words[measure]}`}
         onMouseMove={(event) => setPointed(nodeAt(event))}
-        onClick={(event) => show(nodeAt(event))}
+        onClick={(event) => show(nodeAt(event)?.xname ?? titleAt(event, layout))}
         onMouseLeave={() => setPointed(undefined)}
       />
       <figcaption>
@@ -68,8 +91,7 @@ export function SystemMap({ nodes, measure }: { nodes: NodeNow[]; measure: Measu
           <NodeWords node={pointed} />
         ) : (
           <span class="quiet">
-            {words[measure]} from {shown(least, measure)} to {shown(most, measure)}
-            <i class="scale" />
+            {words[measure]} {shown(least, measure)} <i class="scale" /> {shown(most, measure)}
           </span>
         )}
       </figcaption>
@@ -78,8 +100,15 @@ export function SystemMap({ nodes, measure }: { nodes: NodeNow[]; measure: Measu
   )
 }
 
-function show(node: NodeNow | undefined): void {
-  if (node) location.hash = `#/nodes/${node.xname}`
+function show(xname: string | undefined): void {
+  if (xname !== undefined) location.hash = placePath(xname)
+}
+
+/** The chassis whose name is there. */
+function titleAt({ offsetX, offsetY }: MouseEvent, { titles }: Layout): string | undefined {
+  return titles.find(
+    ({ x, y }) => offsetX >= x && offsetX < x + 60 && offsetY > y - 14 && offsetY < y + 6,
+  )?.text
 }
 
 const words = { power_watts: 'Power', temperature_celsius: 'Temperature' } as const
@@ -98,9 +127,28 @@ function NodeWords({ node }: { node: NodeNow }) {
   )
 }
 
-/** From blue over green and yellow to red; grey where nothing is known. */
-export function heat(value: number | null, least: number, most: number): string {
+/** Pixels of a node's square: a small system needs no magnifying glass, a large one fits. */
+function sideOf(nodes: number): number {
+  if (nodes > 4000) return 7
+  if (nodes > 500) return 11
+  return nodes > 100 ? 26 : 40
+}
+
+/** ColorBrewer's RdYlBu, which eyes that mistake red for green tell apart too. */
+const stops = [
+  [69, 117, 180],
+  [145, 191, 219],
+  [250, 214, 120],
+  [252, 141, 89],
+  [215, 48, 39],
+] as const
+
+/** From blue to red; grey where nothing is known. */
+function colour(value: number | null, least: number, most: number): string {
   if (value === null) return '#8886'
-  const part = Math.min(Math.max((value - least) / (most - least), 0), 1)
-  return `hsl(${220 - 220 * part} 65% ${55 - 8 * part}%)`
+  const part = Math.min(Math.max((value - least) / (most - least), 0), 1) * (stops.length - 1)
+  const at = Math.min(Math.floor(part), stops.length - 2)
+  const [from, to] = [stops[at], stops[at + 1]]
+  const mixed = from?.map((each, i) => Math.round(each + ((to?.[i] ?? 0) - each) * (part - at)))
+  return `rgb(${mixed?.join(' ')})`
 }

@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks'
 import type { NodeNow } from './api.ts'
 import { quantity } from './format.ts'
+import { Wide } from './wide.tsx'
 
 const most = 500
 
@@ -31,7 +32,7 @@ export function NodeTable({ nodes }: { nodes: readonly NodeNow[] }) {
 
 function Rows({ nodes }: { nodes: readonly NodeNow[] }) {
   return (
-    <div class="wide">
+    <Wide label="Nodes">
       <table>
         <thead>
           <tr>
@@ -54,6 +55,6 @@ function Rows({ nodes }: { nodes: readonly NodeNow[] }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Wide>
   )
 }

@@ -1,12 +1,15 @@
 import { useMemo, useState } from 'preact/hooks'
+import { AlertList, useAlerts } from './alerts.tsx'
 import type { Job, PowerHistory } from './api.ts'
 import { PowerChart } from './chart.tsx'
 import { JobTable, useOrder } from './job-table.tsx'
 import { Answer, useAnswer } from './loading.tsx'
+import { PlaceTitle } from './place.tsx'
 import { Span } from './span.tsx'
 
 /** One node: its power over the last hours, and the jobs that held it then. */
 export function Node({ xname }: { xname: string }) {
+  const alerts = useAlerts()
   const [hours, setHours] = useState(6)
   const { power, jobs } = useMemo(() => paths(xname, hours), [xname, hours])
   const history = useAnswer<PowerHistory>(power)
@@ -14,8 +17,10 @@ export function Node({ xname }: { xname: string }) {
   const held = useAnswer<{ jobs: Job[] }>(jobs)
   return (
     <section>
+      <PlaceTitle xname={xname} />
+      <AlertList of={alerts} place={xname} />
       <h2>
-        {xname} <Span hours={hours} set={setHours} />
+        Power <Span hours={hours} set={setHours} />
       </h2>
       <Answer of={history}>
         {(found) =>
@@ -26,7 +31,7 @@ export function Node({ xname }: { xname: string }) {
           )
         }
       </Answer>
-      <h3>Its jobs</h3>
+      <h2>Its jobs</h2>
       <Answer of={held}>
         {(found) =>
           found.jobs.length === 0 ? (

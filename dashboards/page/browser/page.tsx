@@ -5,6 +5,7 @@ import { Job } from './job.tsx'
 import { Jobs } from './jobs.tsx'
 import { Node } from './node.tsx'
 import { Now } from './now.tsx'
+import { Place } from './place.tsx'
 import { Power } from './power.tsx'
 
 function Page() {
@@ -38,6 +39,7 @@ function View({ view, parts: [first = '', second = ''] }: { view: string; parts:
   if (facts.service === 'control') return <Power transitionId={first} />
   if (view === 'jobs' && second !== '') return <Job cluster={first} jobId={second} />
   if (view === 'nodes' && first !== '') return <Node xname={first} />
+  if (view === 'places' && first !== '') return <Place xname={first} />
   return view === 'jobs' ? <Jobs /> : <Now />
 }
 
@@ -50,7 +52,7 @@ const links = (['record', 'control'] as const).flatMap((service) => {
     service === 'control'
       ? [{ title: 'Power', path: '#/', views: ['', 'transitions'] }]
       : [
-          { title: 'Now', path: '#/', views: ['', 'nodes'] },
+          { title: 'Now', path: '#/', views: ['', 'nodes', 'places'] },
           { title: 'Jobs', path: '#/jobs', views: ['jobs'] },
         ]
   return views.map(({ title, path, views: shown }) => ({

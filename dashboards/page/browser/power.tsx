@@ -1,27 +1,44 @@
-import { useState } from 'preact/hooks'
+import { useMemo, useState } from 'preact/hooks'
 import { setToken, token } from './api.ts'
+import { Components } from './components.tsx'
 import type { ComponentStatus, TransitionSummary } from './control-api.ts'
 import { moment } from './format.ts'
 import { Answer, useAnswer } from './loading.tsx'
+import { forgetAll, useStatuses } from './statuses.ts'
 import { Switch } from './switch.tsx'
 import { Transition } from './transition.tsx'
+import { Wide } from './wide.tsx'
 
-/** Power control, for who has a token: components, a change of them, and what became of it. */
+/**
+ * Power control, for who has a token or shows a certificate: components, a change of them, and what
+ * became of it.
+ */
 export function Power({ transitionId }: { transitionId: string }) {
   const [known, setKnown] = useState(token() !== undefined)
+  // A browser shows its user's certificate by itself, where there is TLS.
+  const tried = location.protocol === 'https:' && !known ? '/transitions?limit=1' : undefined
+  const certified = useAnswer<unknown>(tried)
   const give = (value: string | undefined) => {
     setToken(value)
+    forgetAll()
     setKnown(value !== undefined)
   }
-  if (!known) return <AskToken give={give} />
+  if (tried !== undefined && certified.value === undefined && certified.error === undefined) {
+    return <p class="quiet">Loading …</p>
+  }
+  if (!known && certified.value === undefined) return <AskToken give={give} />
   return (
     <>
       {transitionId === '' ? <Overview /> : <Transition id={transitionId} />}
-      <p>
-        <button type="button" onClick={() => give(undefined)}>
-          Forget the token
-        </button>
-      </p>
+      {known ? (
+        <p>
+          <button type="button" onClick={() => give(undefined)}>
+            Forget the token
+          </button>
+        </p>
+      ) : (
+        <p class="quiet">You are known by the certificate that your browser shows.</p>
+      )}
     </>
   )
 }
@@ -53,13 +70,11 @@ function AskToken({ give }: { give: (token: string) => void }) {
   )
 }
 
-const mostShown = 200
-
 function Overview() {
-  const [again, setAgain] = useState(0)
-  const status = useAnswer<{ status: ComponentStatus[] }>(`/power-status?again=${again}`)
+  const status = useStatuses()
   const [words, setWords] = useState('')
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set())
+  const found = useMemo(() => matching(status.value ?? [], words), [status.value, words])
   return (
     <section>
       <h2>Components</h2>
@@ -71,14 +86,19 @@ function Overview() {
           value={words}
           onInput={(event) => setWords(event.currentTarget.value)}
         />{' '}
-        <button type="button" onClick={() => setAgain(again + 1)}>
-          Read again
-        </button>
+        <button
+          type="button"
+          disabled={status.reading}
+          onClick={() => status.again(found.map(({ xname }) => xname))}
+        >
+          Read {words.trim() === '' ? 'all' : 'these'} again
+        </button>{' '}
+        <span class="quiet" aria-live="polite">
+          {status.reading ? 'The devices are asked …' : `as of ${moment(status.readAt || null)}`}
+        </span>
       </p>
       <Answer of={status}>
-        {({ status: all }) => (
-          <Components found={matching(all, words)} chosen={chosen} choose={setChosen} />
-        )}
+        {() => <Components key={words} found={found} chosen={chosen} choose={setChosen} />}
       </Answer>
       {chosen.size > 0 && <Switch key={[...chosen].join()} xnames={[...chosen]} />}
       <Transitions />
@@ -86,70 +106,11 @@ function Overview() {
   )
 }
 
-function matching(all: ComponentStatus[], words: string): ComponentStatus[] {
+function matching(all: readonly ComponentStatus[], words: string): ComponentStatus[] {
   const wanted = words.toLowerCase().split(/\s+/)
   return all.filter(({ xname, powerState }) =>
     wanted.every((word) => xname.startsWith(word) || powerState.startsWith(word)),
   )
-}
-
-interface Chooser {
-  found: ComponentStatus[]
-  chosen: ReadonlySet<string>
-  choose: (chosen: ReadonlySet<string>) => void
-}
-
-function Components({ found, chosen, choose }: Chooser) {
-  const turn = (xname: string) =>
-    choose(chosen.has(xname) ? without(chosen, xname) : new Set([...chosen, xname]))
-  return (
-    <>
-      <p class="quiet">
-        {found.length} components
-        {found.length > mostShown && `, the first ${mostShown} of them here`}, {chosen.size} chosen
-      </p>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must do so by keyboard. */}
-      <section class="wide tall" tabIndex={0} aria-label="Components">
-        <table>
-          <thead>
-            <tr>
-              <th>Component</th>
-              <th>Power</th>
-              <th>Seen since</th>
-            </tr>
-          </thead>
-          <tbody>
-            {found.slice(0, mostShown).map(({ xname, powerState, error, changedAt }) => (
-              <tr key={xname}>
-                <td>
-                  <label>
-                    <input
-                      type="checkbox"
-                      checked={chosen.has(xname)}
-                      onChange={() => turn(xname)}
-                    />{' '}
-                    {xname}
-                  </label>
-                </td>
-                <td>
-                  <State word={powerState} /> {error}
-                </td>
-                <td>{moment(changedAt ?? null)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </section>
-    </>
-  )
-}
-
-function without(chosen: ReadonlySet<string>, xname: string): ReadonlySet<string> {
-  return new Set([...chosen].filter((each) => each !== xname))
-}
-
-function State({ word }: { word: string }) {
-  return <span class={`state ${word === 'on' || word === 'off' ? word : ''}`}>{word}</span>
 }
 
 function Transitions() {
@@ -168,7 +129,7 @@ function Transitions() {
 
 function List({ of: transitions }: { of: TransitionSummary[] }) {
   return (
-    <div class="wide">
+    <Wide label="Last transitions">
       <table>
         <thead>
           <tr>
@@ -193,6 +154,6 @@ function List({ of: transitions }: { of: TransitionSummary[] }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Wide>
   )
 }

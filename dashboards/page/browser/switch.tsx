@@ -1,14 +1,28 @@
 import { useState } from 'preact/hooks'
 import { send } from './api.ts'
 import { type Operation, operations, type Plan } from './control-api.ts'
+import { forget } from './statuses.ts'
+import { Wide } from './wide.tsx'
 
 interface Request {
   operation: Operation
   location: { xname: string }[]
   reason: string
   recursive: boolean
+  prereq: boolean
+  allowForce: boolean
   allowRunningJobs: boolean
+  override: boolean
 }
+
+/** The same words that PCS and the command line have, and what they mean. */
+const options = [
+  ['recursive', 'with all within'],
+  ['prereq', 'with all around that has a switch'],
+  ['allowForce', 'by force where nothing graceful is offered'],
+  ['allowRunningJobs', 'also under running jobs'],
+  ['override', 'also what is protected'],
+] as const
 
 /** What was asked for and its plan, which is seen before it can be confirmed. */
 interface Planned {
@@ -25,7 +39,10 @@ export function Switch({ xnames }: { xnames: readonly string[] }) {
   const [request, setRequest] = useState<Request>({
     ...start,
     recursive: false,
+    prereq: false,
+    allowForce: false,
     allowRunningJobs: false,
+    override: false,
   })
   const [planned, setPlanned] = useState<Planned>()
   const [fault, setFault] = useState<string>()
@@ -87,29 +104,23 @@ function Choices({ request, set }: ChoicesProps) {
         value={request.reason}
         onInput={(event) => set({ reason: event.currentTarget.value })}
       />{' '}
-      <label>
-        <input
-          type="checkbox"
-          checked={request.recursive}
-          onChange={(event) => set({ recursive: event.currentTarget.checked })}
-        />{' '}
-        with all within
-      </label>{' '}
-      <label>
-        <input
-          type="checkbox"
-          checked={request.allowRunningJobs}
-          onChange={(event) => set({ allowRunningJobs: event.currentTarget.checked })}
-        />{' '}
-        also under running jobs
-      </label>
+      {options.map(([name, words]) => (
+        <label key={name}>
+          <input
+            type="checkbox"
+            checked={request[name]}
+            onChange={(event) => set({ [name]: event.currentTarget.checked })}
+          />{' '}
+          {words}
+        </label>
+      ))}
     </>
   )
 }
 
 function PlanTable({ plan }: { plan: Plan['plan'] }) {
   return (
-    <div class="wide">
+    <Wide label="The plan">
       <table>
         <caption>The plan: nothing has been sent yet</caption>
         <thead>
@@ -139,7 +150,7 @@ function PlanTable({ plan }: { plan: Plan['plan'] }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Wide>
   )
 }
 
@@ -148,6 +159,7 @@ async function confirm({ request, plan, key }: Planned): Promise<void> {
   const body = { ...request, confirm: plan.length }
   const more = { 'idempotency-key': key }
   const made = await send<{ transitionID: string }>('POST', '/transitions', body, more)
+  forget(plan.map(({ xname }) => xname))
   location.hash = `#/transitions/${made.transitionID}`
 }
 

@@ -3,6 +3,7 @@ import { send } from './api.ts'
 import type { AuditRow, Transition as TransitionAnswer } from './control-api.ts'
 import { moment } from './format.ts'
 import { Answer, useAnswer } from './loading.tsx'
+import { Wide } from './wide.tsx'
 
 const mostShown = 500
 
@@ -76,7 +77,7 @@ function Tasks({ of: tasks }: { of: TransitionAnswer['tasks'] }) {
   return (
     <>
       {tasks.length > mostShown && <p class="quiet">The first {mostShown} components.</p>}
-      <div class="wide">
+      <Wide label="Components">
         <table>
           <thead>
             <tr>
@@ -99,14 +100,14 @@ function Tasks({ of: tasks }: { of: TransitionAnswer['tasks'] }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </Wide>
     </>
   )
 }
 
 function Audit({ rows }: { rows: readonly AuditRow[] }) {
   return (
-    <div class="wide">
+    <Wide label="Audit">
       <table>
         <thead>
           <tr>
@@ -129,6 +130,6 @@ function Audit({ rows }: { rows: readonly AuditRow[] }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Wide>
   )
 }

@@ -167,13 +167,17 @@ export const cabinet: Board = {
         {
           kind: 'states',
           title: 'Leak alarms',
-          description: 'Each leak alarm that the controller keeps: armed is as it should be.',
+          description:
+            'The leak alarms of each kind in a chassis, armed when all of them are, as they ' +
+            'should be; which one is not stands in the alert.',
           unit: 'none',
           width: 12,
           targets: [
             {
-              promql: `max by (xname, alarm) (cray_leak_alarm_state{${inCabinet}, state="Armed"})`,
-              legend: '{{xname}} {{alarm}}',
+              promql: `min by (chassis, alarm) (label_replace(
+  max by (xname, alarm) (cray_leak_alarm_state{${inCabinet}, state="Armed"}),
+  "chassis", "$1", "xname", "(x[0-9]+(?:c[0-9]+)?).*"))`,
+              legend: '{{chassis}} {{alarm}}',
             },
           ],
           words: { 0: { text: 'not armed', color: 'red' }, 1: { text: 'armed', color: 'green' } },
@@ -187,27 +191,38 @@ export const cabinet: Board = {
         {
           kind: 'states',
           title: 'Devices that answer',
-          description: 'Each controller or PDU of the cabinet as the exporter finds it.',
+          description:
+            'Controllers of a chassis, PDUs of a rack: whether all answer the exporter. Which do ' +
+            'not stands beside it.',
           unit: 'none',
           width: 12,
-          height: 10,
           targets: [
-            { promql: `max by (xname) (cray_device_up{${inCabinet}})`, legend: '{{xname}}' },
+            {
+              promql: `min by (chassis) (label_replace(
+  max by (xname) (cray_device_up{${inCabinet}}),
+  "chassis", "$1", "xname", "(x[0-9]+(?:c[0-9]+)?).*"))`,
+              legend: '{{chassis}}',
+            },
           ],
-          words: { 0: { text: 'silent', color: 'red' }, 1: { text: 'answers', color: 'green' } },
+          words: {
+            0: { text: 'some silent', color: 'red' },
+            1: { text: 'all answer', color: 'green' },
+          },
           alerts: ['CabinetSilent'],
         },
         {
           kind: 'table',
           title: 'What is not well',
-          description: 'Parts whose own health is worse than OK, as their controllers say now.',
+          description:
+            'Devices that do not answer, and parts whose own health is worse than OK, as their ' +
+            'controllers say now.',
           unit: 'none',
           width: 12,
-          height: 10,
           targets: [
             {
-              promql: `max by (xname, resource, state) (
-  cray_health_state{${inCabinet}, state!="OK"} == 1)`,
+              promql: `label_replace(max by (xname) (cray_device_up{${inCabinet}}) == 0,
+    "state", "silent", "", "")
+  or max by (xname, resource, state) (cray_health_state{${inCabinet}, state!="OK"} == 1)`,
               instant: true,
             },
           ],

@@ -175,7 +175,8 @@ export const joulebridge: Board = {
         {
           kind: 'stat',
           title: 'Limits of the site in force',
-          description: "Limits of the rules' site.yml that Prometheus has; all 32 are wanted.",
+          description:
+            "Limits of the rules' site.yml that Prometheus has: an alert without its limit rests.",
           unit: 'none',
           width: 8,
           height: 8,

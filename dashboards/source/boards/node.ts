@@ -89,6 +89,8 @@ export const node: Board = {
               instant: true,
             },
           ],
+          height: 8,
+          badAbove: 0,
           alerts: ['CounterResets'],
           mayBeEmpty: 'this node has no energy counter',
         },

@@ -1,8 +1,10 @@
 import {
   type Board,
   cabinet,
+  cabinetColumn,
   inCabinet,
   jobAnnotation,
+  nodeColumn,
   toCabinet,
   toJob,
   toNode,
@@ -69,6 +71,7 @@ export const system: Board = {
           unit: 'none',
           width: 4,
           targets: [{ promql: 'count(cray_device_up == 0) or vector(0)' }],
+          badAbove: 0,
           alerts: ['DeviceSilent', 'TelemetryAbsent', 'DeviceForgotten'],
         },
         {
@@ -80,6 +83,29 @@ export const system: Board = {
           targets: [
             { promql: 'count(ALERTS{alertstate="firing", severity!="info"}) or vector(0)' },
           ],
+          badAbove: 0,
+        },
+        {
+          kind: 'table',
+          title: 'What fires',
+          description:
+            'Alerts of the rules in Prometheus that fire now; those that wait are not here.',
+          unit: 'none',
+          width: 24,
+          height: 4,
+          targets: [
+            {
+              promql: 'max by (severity, alertname, cabinet, xname) (ALERTS{alertstate="firing"})',
+              instant: true,
+            },
+          ],
+          columns: [
+            { name: 'severity', title: 'Severity' },
+            { name: 'alertname', title: 'Alert' },
+            cabinetColumn,
+            nodeColumn,
+          ],
+          mayBeEmpty: 'nothing fires',
         },
       ],
     },

@@ -12,6 +12,7 @@ import {
 import { createLog, type Logger, type LogSettings } from '../../../exporter/service/log.ts'
 import { checkSite } from './check.ts'
 import type { Bridge } from './deliver.ts'
+import { GresReader } from './gres.ts'
 import { registerSlurmMetrics, registerSpoolGauge } from './metrics.ts'
 import { poll } from './poll.ts'
 import type { Programs } from './program.ts'
@@ -46,9 +47,10 @@ export function addSlurm(program: Command, context: SlurmContext): void {
   addService(slurm, context, {
     name: 'ship',
     description: 'deliver what the hook wrote, until a signal',
-    run: ({ bridge, log, settings, registry }) => {
+    run: ({ bridge, programs, log, settings, registry }) => {
       const waiting = registerSpoolGauge(registry)
-      return ship({ directory: settings.spoolDirectory, bridge, log, waiting })
+      const gres = new GresReader({ settings: settings.accelerators, programs, log })
+      return ship({ directory: settings.spoolDirectory, bridge, log, waiting, gres })
     },
   })
   addService(slurm, context, {

@@ -3,9 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '../../../exporter/service/log.ts'
 import { countNodelist } from '../nodelist.ts'
 import { type Bridge, deliver } from './deliver.ts'
+import { type Edge, type Followed, follow } from './follow.ts'
 import { countPass } from './metrics.ts'
 import { type Programs, runProgram, TooMuchOutput } from './program.ts'
-import { columns, parseSacct } from './sacct.ts'
+import { columns, parseSacct, type ReadRun, type ReadRuns } from './sacct.ts'
 import type { SlurmSettings } from './settings.ts'
 import type { Told } from './spool.ts'
 import {
@@ -49,7 +50,7 @@ export class Poller {
   readonly #options: PollOptions
   #memory: Memory
   /** Of each run that was told, what; and when sacct last had it. */
-  readonly #told = new Map<string, { digest: string; seenMs: number }>()
+  readonly #told = new Map<string, { digest: string; seenMs: number; followed: Followed }>()
   #failures = 0
 
   static async open(options: PollOptions): Promise<Poller> {
@@ -92,7 +93,7 @@ export class Poller {
     )
     const { runs: read, faults } = await this.#ask(slice)
     const byCores = settings.shareBy === 'cores'
-    const runs = byCores ? read.map(({ cpu_seconds, ...run }): Told => run) : read
+    const runs = byCores ? read.map(withoutCpuTime) : read
     if (faults.length > 0) {
       const some = faults.slice(0, 10)
       log.error({ faults: some, count: faults.length }, 'accounting that cannot be told')
@@ -107,7 +108,7 @@ export class Poller {
   }
 
   /** What sacct has of a stretch of time, asked in halves where it is too much at once. */
-  async #ask({ from, to }: { from: Date; to: Date }): Promise<{ runs: Told[]; faults: string[] }> {
+  async #ask({ from, to }: { from: Date; to: Date }): Promise<ReadRuns> {
     const { programs, settings } = this.#options
     const delimiter = `\x1f${randomBytes(6).toString('hex')}\x1f`
     const args = [
@@ -128,19 +129,24 @@ export class Poller {
     }
   }
 
-  async #tell(runs: readonly Told[], toldAt: Date, now: Date): Promise<void> {
+  async #tell(runs: readonly ReadRun[], toldAt: Date, now: Date): Promise<void> {
     const { bridge, log } = this.#options
-    const changed = runs
-      .map((run) => ({ run, key: keyOf(run), digest: digestOf(run) }))
-      .filter(({ key, digest }) => this.#told.get(key)?.digest !== digest)
-    for (const part of batches(changed.map(({ run }) => ({ ...run, told_at: toldAt })))) {
+    const seenMs = now.getTime()
+    const looks = runs.map(({ run, look }) => {
+      const before = this.#told.get(keyOf(run))
+      const { edges, followed } = follow(before?.followed, look)
+      const digest = digestOf(run)
+      const changed = digest === before?.digest ? [] : [{ ...run, told_at: toldAt }]
+      const events: Told[] = [...changed, ...edges.map((edge) => edgeOf(run, edge))]
+      return { key: keyOf(run), events, memory: { digest, seenMs, followed } }
+    })
+    for (const part of batches(looks.flatMap(({ events }) => events))) {
       const refused = await deliver(part, bridge)
       for (const { event, fault } of refused) {
         log.error({ cluster: event.cluster, job_id: event.job_id, fault }, 'run refused')
       }
     }
-    const seenMs = now.getTime()
-    for (const run of runs) this.#told.set(keyOf(run), { digest: digestOf(run), seenMs })
+    for (const { key, memory } of looks) this.#told.set(key, memory)
   }
 
   /** What no long reading has any more. */
@@ -153,6 +159,14 @@ export class Poller {
 /** sacct takes local times, and `TZ` is UTC. */
 function slurmTime(time: Date): string {
   return time.toISOString().slice(0, 19)
+}
+
+function withoutCpuTime({ run: { cpu_seconds, ...run }, look }: ReadRun): ReadRun {
+  return { run, look }
+}
+
+function edgeOf({ cluster, job_id }: Told, { type, at }: Edge): Told {
+  return { type, cluster, job_id, time: new Date(at * 1000) }
 }
 
 function keyOf({ cluster, job_id, db_index, time }: Told): string {

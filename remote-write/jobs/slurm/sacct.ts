@@ -1,10 +1,11 @@
+import type { Look } from './follow.ts'
 import { cut, type Told } from './spool.ts'
 
 /** Columns of sacct, as `sacct --helpformat` of Slurm 22.05 names them. */
 export const columns = [
   ...['Cluster', 'JobIDRaw', 'JobID', 'DBIndex', 'User', 'UID', 'Account', 'Partition', 'QOS'],
   ...['JobName', 'State', 'ExitCode', 'Submit', 'Start', 'End', 'Suspended', 'NCPUS', 'NodeList'],
-  ...['ConsumedEnergyRaw', 'TotalCPU'],
+  ...['ConsumedEnergyRaw', 'TotalCPU', 'ElapsedRaw'],
 ] as const
 
 type Row = Record<(typeof columns)[number], string>
@@ -12,9 +13,14 @@ type Row = Record<(typeof columns)[number], string>
 /** What the API takes of one run. */
 const mostSteps = 10_000
 
+export interface ReadRun {
+  /** An event of type run, without `told_at`. */
+  run: Told
+  look: Look
+}
+
 export interface ReadRuns {
-  /** Events of type run, without `told_at`. */
-  runs: Told[]
+  runs: ReadRun[]
   /** Rows that are malformed, and runs whose steps are too many: for people to know. */
   faults: string[]
 }
@@ -33,7 +39,7 @@ export function parseSacct(text: string, delimiter: string): ReadRuns {
       read.faults.push(`sacct: JobIDRaw ${JSON.stringify(row.JobIDRaw.slice(0, 80))} is no id`)
     } else if (step === undefined) {
       steps = startedAt(row) === undefined ? undefined : []
-      if (steps) read.runs.push({ ...runOf(row, Number(id)), steps })
+      if (steps) read.runs.push({ run: { ...runOf(row, Number(id)), steps }, look: lookAt(row) })
     } else if (steps?.length === mostSteps) {
       read.faults.push(`job ${id} has more than ${mostSteps} steps: step ${step} is left out`)
     } else if (row.Start !== '' && timeOf(row.Start) !== undefined) {
@@ -83,6 +89,15 @@ function runOf(row: Row, id: number): Told {
     cpu_seconds: secondsOf(row.TotalCPU) || undefined,
     ...(array !== undefined && { array_job_id: Number(array), array_task_id: Number(task) }),
     ...(het !== undefined && { het_job_id: Number(het), het_job_offset: Number(offset) }),
+  }
+}
+
+function lookAt({ State, Start, ElapsedRaw, Suspended }: Row): Look {
+  return {
+    isSuspended: State === 'SUSPENDED',
+    startedAt: countOf(Start) ?? 0,
+    elapsed: countOf(ElapsedRaw) ?? 0,
+    suspended: secondsOf(Suspended) ?? 0,
   }
 }
 

@@ -19,6 +19,14 @@ export const slurmSection = z
     spoolDirectory: z.string().min(1).default('/var/spool/joulebridge'),
     /** Folder of sacct, sacctmgr and scontrol; without it they are searched as a shell does. */
     programs: z.string().optional(),
+    accelerators: z
+      .strictObject({
+        /** The generic resource that they are; empty: slurmctld is not asked who has which. */
+        gres: z.string().regex(/^\w*$/, 'expected a name of GresTypes').default('gpu'),
+        /** How many of them a node measures as one: 2 where each half of a module is a device. */
+        perAccelerator: z.int().min(1).max(16).default(1),
+      })
+      .prefault({}),
     poll: z
       .strictObject({
         /** Where it is kept how far accounting was read. */

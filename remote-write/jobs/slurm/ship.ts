@@ -2,17 +2,28 @@ import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Gauge } from 'prom-client'
+import { replaceFile } from '../../../exporter/service/directory.ts'
 import type { Logger } from '../../../exporter/service/log.ts'
-import { type Bridge, deliver } from './deliver.ts'
+import { type Bridge, deliver, type Refused } from './deliver.ts'
+import type { GresReader } from './gres.ts'
 import { countPass } from './metrics.ts'
-import { parseSpoolFile, type Told } from './spool.ts'
+import { lacksHeld, parseSpoolFile, type Told, withHeld } from './spool.ts'
 
 export interface ShipOptions {
   directory: string
   bridge: Bridge
   log: Logger
+  /** Who knows which accelerators a job got; without it nobody is asked. */
+  gres?: GresReader | undefined
   /** How many files wait. */
   waiting?: Gauge | undefined
+}
+
+/** A file of the hook, and what it tells. */
+interface EventFile {
+  name: string
+  bytes: Buffer
+  event: Told
 }
 
 /** Files in one request; their nodes may be some thousand each. */
@@ -71,19 +82,46 @@ class Shipper {
   }
 
   async #deliver(names: readonly string[]): Promise<void> {
-    const parsed = await Promise.all(names.map((name) => this.#read(name)))
-    const files = new Map<Told, string>()
-    for (const [i, event] of parsed.entries()) if (event) files.set(event, names[i] ?? '')
-    const refused = await deliver([...files.keys()], this.#options.bridge)
+    const read = await Promise.all(names.map((name) => this.#read(name)))
+    const files = read.filter((file) => file !== undefined)
+    const outcome = await deliver(
+      files.map(({ event }) => event),
+      this.#options.bridge,
+    ).catch((error: unknown) => ({ error }))
+    // Once a job is over slurmctld has forgotten what it had, so it is asked even while
+    // remote-write is away; the start itself does not wait for the answer.
+    const more = await this.#askAccelerators(files)
+    if (!Array.isArray(outcome)) throw outcome.error
+    await deliver(more, this.#options.bridge)
+    await this.#finish(files, outcome)
+  }
+
+  /** Keeps what slurmctld says of runs that start in their files; the starts that say more then. */
+  async #askAccelerators(files: readonly EventFile[]): Promise<Told[]> {
+    const { gres, directory } = this.#options
+    const starts = files.filter(({ event, bytes }) => event.type === 'start' && lacksHeld(bytes))
+    const found = await gres?.ofRuns(starts.map(({ event }) => event))
+    const more: Told[] = []
+    for (const { name, bytes, event } of starts) {
+      const held = found?.get(event)
+      if (held === undefined) continue
+      // Where that fails slurmctld is asked again.
+      await replaceFile(join(directory, name), withHeld(bytes, held)).catch(() => {})
+      if (held !== null) more.push({ ...event, accelerators: held })
+    }
+    return more
+  }
+
+  async #finish(files: readonly EventFile[], refused: readonly Refused<Told>[]): Promise<void> {
     const faults = new Map(refused.map(({ event, fault }) => [event, fault]))
-    for (const [event, name] of files) {
+    for (const { event, name } of files) {
       const fault = faults.get(event)
       if (fault === undefined) await this.#delete(name)
       else await this.#setAside(name, fault)
     }
   }
 
-  async #read(name: string): Promise<Told | undefined> {
+  async #read(name: string): Promise<EventFile | undefined> {
     const bytes = await readFile(join(this.#options.directory, name)).catch(
       async (error: NodeJS.ErrnoException) => {
         // Another shipper was quicker, or the file is not for us: the others go on.
@@ -93,7 +131,7 @@ class Shipper {
     )
     if (bytes === undefined) return undefined
     try {
-      return parseSpoolFile(bytes)
+      return { name, bytes, event: parseSpoolFile(bytes) }
     } catch (error) {
       await this.#setAside(name, (error as Error).message)
       return undefined
@@ -128,5 +166,5 @@ class Shipper {
 
 /** `<ns>-<context>-<job>-<pid>`; while it is written its name begins with a dot. */
 export function isEventFile(name: string): boolean {
-  return /^\d+-/.test(name)
+  return /^\d+-[^.]*$/.test(name)
 }

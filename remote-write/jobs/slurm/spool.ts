@@ -1,5 +1,11 @@
+import { z } from 'zod'
+
 /** An event as the API of remote-write takes it. */
 export type Told = Record<string, unknown> & { type: string; cluster: string; job_id: number }
+
+/** Which accelerators of which nodes a run has, as an event tells it. */
+export type Held = z.output<typeof held>
+const held = z.array(z.object({ nodelist: z.string(), indices: z.array(z.number()) }))
 
 /** Longest text and longest name that the API takes. */
 const longest = { text: 1024, name: 256 }
@@ -36,12 +42,30 @@ function startOf(values: ReadonlyMap<string, string>): object {
     name: cut(values.get('SLURM_JOB_NAME'), longest.text),
     nodelist: values.get('SLURM_JOB_NODELIST') ?? '',
     cpus_per_node: text('SLURM_JOB_CPUS_PER_NODE'),
+    accelerators: heldOf(values.get(heldName)),
     restart_count: number('SLURM_JOB_RESTART_COUNT'),
     array_job_id: number('SLURM_ARRAY_JOB_ID'),
     array_task_id: number('SLURM_ARRAY_TASK_ID'),
     het_job_id: number('SLURM_HET_JOB_ID'),
     het_job_offset: number('SLURM_HET_JOB_OFFSET'),
   }
+}
+
+/** Added by us: the hook cannot know. */
+const heldName = 'JOULEBRIDGE_ACCELERATORS'
+
+/** The file with what was found of its run, null for nothing, so that it is asked for once. */
+export function withHeld(bytes: Buffer, found: Held | null): string {
+  return `${heldName}=${JSON.stringify(found)}\0${bytes.toString('utf8')}`
+}
+
+/** Whether nobody was asked yet what its run has. */
+export function lacksHeld(bytes: Buffer): boolean {
+  return !bytes.toString('utf8').startsWith(`${heldName}=`)
+}
+
+function heldOf(text: string | undefined): Held | undefined {
+  return text === undefined ? undefined : (held.nullable().parse(JSON.parse(text)) ?? undefined)
 }
 
 function endOf(values: ReadonlyMap<string, string>): object {

@@ -87,7 +87,8 @@ export async function writePass(options: WriteBackOptions, done: Set<string>): P
   return written
 }
 
-async function requireTres(programs: Programs): Promise<void> {
+/** @throws {Error} when the energy of a job cannot be written. */
+export async function requireTres(programs: Programs): Promise<void> {
   const said = await runProgram('sacctmgr', ['--version'], programs)
   const [, major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(said) ?? []).map(Number)
   const [needsMajor, needsMinor] = firstTresRelease

@@ -48,7 +48,7 @@ begin
     select v.time, v.value, k.value as clock
     from series_values(in_frame, in_position, since, until) v
     left join series_values(in_clock_frame, in_clock_position, since, until) k on k.time = v.time
-    where v.value < 'Infinity'
+    where v.value between -1e300 and 1e300
     order by v.time
   ) r;
   if stretch.to_time is distinct from scraped[1] then
@@ -145,6 +145,31 @@ comment on function note_edges is
   'Notes the readings of a node''s energy counter around the starts and ends of jobs there since '
   'earliest, where its stretches hold these.';
 
+create or replace function writers_ended() returns bool
+language plpgsql
+as $$
+declare
+  -- Who writes now may have judged its samples not late before now is what it is.
+  writing constant text[] := array(
+    select l.virtualtransaction from pg_locks l
+    where l.relation = 'frames'::regclass and l.mode = 'RowExclusiveLock'
+      and l.pid <> pg_backend_pid());
+begin
+  for tries in 1 .. 500 loop
+    if not exists (
+      select from pg_locks l
+      where l.relation = 'frames'::regclass and l.virtualtransaction = any (writing))
+    then
+      return true;
+    end if;
+    perform pg_sleep(0.02);
+  end loop;
+  return false;
+end
+$$;
+comment on function writers_ended is
+  'Waits until all transactions that write samples now have ended; false after ten seconds.';
+
 create or replace function note_stretches(asked_now timestamptz) returns int4
 language plpgsql
 as $$
@@ -152,37 +177,27 @@ declare
   until constant timestamptz := asked_now - interval '10 minutes';
   earliest timestamptz;
   oldest timestamptz;
-  writing text[];
-  tries int4 := 0;
+  late_frames int4[];
+  late_from timestamptz[];
+  late_to timestamptz[];
   counter record;
   counters int4 := 0;
 begin
-  if not pg_try_advisory_xact_lock(hashtext('joulebridge stretches')) then
+  if not pg_try_advisory_xact_lock(hashtext('joulebridge stretches')) or not writers_ended() then
     return null;
   end if;
-  -- Who writes now may have judged its samples not late before `until` was what it is.
-  writing := array(
-    select l.virtualtransaction from pg_locks l
-    where l.relation = 'frames'::regclass and l.mode = 'RowExclusiveLock'
-      and l.pid <> pg_backend_pid());
-  while exists (
-    select from pg_locks l
-    where l.relation = 'frames'::regclass and l.virtualtransaction = any (writing))
-  loop
-    tries := tries + 1;
-    if tries > 500 then
-      return null;
-    end if;
-    perform pg_sleep(0.02);
-  end loop;
-
-  with late as (delete from late_frame returning frame, from_time)
-  delete from counter_stretch s
-  using late l
-  where l.frame in (s.frame, s.clock_frame) and s.to_time >= l.from_time;
-
   select min(p.from_time) into earliest from partitions('frames') p;
   select least(earliest, min(p.from_time)) into oldest from partitions('segments') p;
+
+  with late as (delete from late_frame returning frame, from_time, to_time)
+  select array_agg(l.frame), array_agg(l.from_time), array_agg(l.to_time)
+  into late_frames, late_from, late_to
+  from late l;
+  delete from counter_stretch s
+  using unnest(late_frames, late_from) as l (frame, from_time)
+  where l.frame in (s.frame, s.clock_frame) and s.to_time >= l.from_time;
+  perform forget_late_energy(late_frames, late_from, late_to, oldest);
+
   delete from counter_stretch s where s.to_time < oldest;
   for counter in
     select s.frame, s.position, k.frame as clock_frame, k.position as clock_position,

@@ -11,68 +11,42 @@ as $$
 #variable_conflict use_column
 begin
   return query
-  with node as (
-    select distinct s.labels ->> 'xname' as xname
-    from series s
-    where s.metric in ('cray_node_energy_joules_total', 'cray_node_power_watts')
-      and (asked_xnames is null or s.labels ->> 'xname' = any (asked_xnames))
-  ),
-  held as (
-    select a.xname, a.run, coalesce(a.cores, a.node_cores, 1)::float8 as cores,
-      a.node_cores::float8 as node_cores, a.busy_cores,
-      greatest(a.started_at, energy_ledger.from_time) as started_at,
-      least(a.ended_at, energy_ledger.to_time) as ended_at
-    from node n
-    join allocation a on a.xname = n.xname
-      and a.started_at < energy_ledger.to_time
-      and (a.ended_at > energy_ledger.from_time or a.ended_at is null)
-  ),
-  -- A node's time falls into pieces at the starts and ends of all runs there.
-  cut as (
-    select n.xname, edge.at
-    from node n
-    cross join lateral (values (energy_ledger.from_time), (energy_ledger.to_time)) as edge (at)
-    union
-    select h.xname, edge.at
-    from held h cross join lateral (values (h.started_at), (h.ended_at)) as edge (at)
-  ),
-  piece as (
-    select p.*, row_number() over (order by p.xname, p.began) as nth
+  with node as materialized (
+    select d.xname, row_number() over () as nth
     from (
-      select c.xname, c.at as began, lead(c.at) over (partition by c.xname order by c.at) as ended
-      from cut c
-    ) p
-    where p.ended is not null
+      select distinct s.labels ->> 'xname' as xname
+      from series s
+      where s.metric in ('cray_node_energy_joules_total', 'cray_node_power_watts')
+        and (asked_xnames is null or s.labels ->> 'xname' = any (asked_xnames))
+    ) d
   ),
-  holding as (
-    select p.nth, count(*) as runs, sum(h.cores) as cores_held, max(h.node_cores) as node_cores,
-      case when count(h.busy_cores) = count(*) then sum(h.busy_cores) end as busy_held
-    from piece p
-    join held h on h.xname = p.xname and h.started_at <= p.began and h.ended_at >= p.ended
-    group by p.nth
-  ),
-  metered as (
-    select p.nth, p.xname, p.began, p.ended, e.joules, e.metered_seconds, h.cores_held,
-      h.node_cores, h.busy_held,
-      case when h.nth is null or h.runs > 1 or h.cores_held < h.node_cores
-        then idle_watts(p.xname, p.began) * e.metered_seconds else 0 end as idle_joules
-    from node_energy(
-      array(select p.xname from piece p order by p.nth),
-      array(select p.began from piece p order by p.nth),
-      array(select p.ended from piece p order by p.nth),
-      max_gap_seconds) e
-    join piece p on p.nth = e.nth
-    left join holding h on h.nth = p.nth
+  metered as materialized (
+    select n.xname, m.*
+    from metered_piece(
+      array(select n.xname from node n order by n.nth),
+      array(select energy_ledger.from_time from node n),
+      array(select energy_ledger.to_time from node n),
+      max_gap_seconds) m
+    join node n on n.nth = m.nth
+    where m.method is not null
   ),
   part as (
-    select m.xname, 'job' as kind, h.run,
-      job_share(m.joules, m.idle_joules, h.cores, m.cores_held, m.node_cores,
-        busy_share(h.cores, m.cores_held, h.busy_cores, m.busy_held)) as joules
+    select m.xname, 'job' as kind, a.run,
+      piece_share(m.joules, m.owned_joules,
+        own_accelerators(a.accelerators, m.accelerators, 'joules'), m.idle_joules,
+        coalesce(a.cores, a.node_cores, 1), m.cores_held, m.node_cores,
+        run_part(a.run, m.from_time, coalesce(a.cores, a.node_cores, 1), a.busy_cores,
+          m.cores_held, m.cores_running, m.busy_running)) as joules
     from metered m
-    join held h on h.xname = m.xname and h.started_at <= m.began and h.ended_at >= m.ended
+    join (
+      select a.* from allocation a where a.ended_at > energy_ledger.from_time
+      union all
+      select a.* from allocation a where a.ended_at is null
+    ) a on a.xname = m.xname and a.started_at <= m.from_time
+      and (a.ended_at >= m.to_time or a.ended_at is null)
     union all
     select m.xname, 'idle', null,
-      least(m.idle_joules, m.joules)
+      least(m.idle_joules, m.joules - m.owned_joules)
         * case when m.cores_held is null then 1
           else 1 - m.cores_held / greatest(m.node_cores, m.cores_held) end
     from metered m

@@ -56,7 +56,8 @@ returns table (
   cores_held float8, node_cores float8, share float8, idle_joules float8, node_joules float8,
   joules float8, joules_low float8, joules_high float8, seconds float8, covered_seconds float8,
   method text, resets int4, frames int4[], positions int2[], clock_frames int4[],
-  clock_positions int2[])
+  clock_positions int2[], own_joules float8, own_accelerators int2[], accelerators jsonb,
+  owned_joules float8)
 language plpgsql stable parallel safe
 set plan_cache_mode = force_generic_plan
 set jit = off
@@ -64,84 +65,47 @@ as $$
 #variable_conflict use_column
 begin
   return query
-  with held as (
+  with held as materialized (
     select a.run, a.node, a.xname, coalesce(a.cores, a.node_cores, 1) as cores, a.busy_cores,
-      greatest(a.started_at, since) as started_at, least(a.ended_at, as_of) as ended_at
+      a.accelerators, greatest(a.started_at, since) as started_at,
+      least(a.ended_at, as_of) as ended_at,
+      row_number() over () as nth
     from allocation a
     where a.run = any (runs)
-  ),
-  -- A run's time on a node falls into pieces at the starts and ends of all others there.
-  cut as (
-    select h.run, h.node, h.xname, h.started_at, edge.at
-    from held h
-    cross join lateral (values (h.started_at), (h.ended_at)) as edge (at)
-    where h.started_at < h.ended_at
-    union
-    select h.run, h.node, h.xname, h.started_at, edge.at
-    from held h
-    join allocation o on o.xname = h.xname and o.started_at < h.ended_at
-      and (o.ended_at > h.started_at or o.ended_at is null)
-    cross join lateral (values (o.started_at), (o.ended_at)) as edge (at)
-    where edge.at > h.started_at and edge.at < h.ended_at
-  ),
-  piece as (
-    select p.*
-    from (
-      select c.run, c.node, c.xname, c.started_at, c.at as from_time,
-        lead(c.at) over (partition by c.run, c.node, c.started_at order by c.at) as to_time
-      from cut c
-    ) p
-    where p.to_time is not null
-  ),
-  -- Runs that share a node share its pieces: what the node drew is looked up once.
-  place as (
-    select d.*, row_number() over (order by d.xname, d.from_time, d.to_time) as nth
-    from (
-      select distinct p.xname, p.from_time, p.to_time from piece p where p.xname is not null
-    ) d
-  ),
-  holding as (
-    select p.nth, count(*) as jobs, max(o.node_cores)::float8 as node_cores,
-      sum(coalesce(o.cores, o.node_cores, 1))::float8 as cores_held,
-      case when count(o.busy_cores) = count(*) then sum(o.busy_cores) end as busy_held
-    from place p
-    join allocation o on o.xname = p.xname and o.started_at <= p.from_time
-      and (o.ended_at >= p.to_time or o.ended_at is null)
-    group by p.nth
-  ),
-  metered as (
-    select p.xname, p.from_time, p.to_time, e.*, h.cores_held, h.node_cores, h.busy_held,
-      case when h.jobs > 1 or h.cores_held < h.node_cores
-        then idle_watts(p.xname, p.from_time) * e.metered_seconds else 0 end as idle_joules
-    from node_energy(
-      array(select p.xname from place p order by p.nth),
-      array(select p.from_time from place p order by p.nth),
-      array(select p.to_time from place p order by p.nth),
-      max_gap_seconds) e
-    join place p on p.nth = e.nth
-    join holding h on h.nth = e.nth
   )
-  select h.run, h.node, h.xname, p.from_time, p.to_time, h.cores, m.cores_held, m.node_cores,
+  select h.run, h.node, h.xname, m.from_time, m.to_time, h.cores, m.cores_held, m.node_cores,
     b.share, m.idle_joules, m.joules,
-    job_share(m.joules, m.idle_joules, h.cores, m.cores_held, m.node_cores, b.share),
-    job_share(m.joules_low, m.idle_joules, h.cores, m.cores_held, m.node_cores, b.share),
-    job_share(m.joules_high, m.idle_joules, h.cores, m.cores_held, m.node_cores, b.share),
-    date_part('epoch', p.to_time) - date_part('epoch', p.from_time), m.covered_seconds, m.method,
-    m.resets, m.frames, m.positions, m.clock_frames, m.clock_positions
+    piece_share(m.joules, m.owned_joules, o.joules, m.idle_joules, h.cores, m.cores_held,
+      m.node_cores, b.share),
+    piece_share(m.joules_low, m.owned_joules_high, o.low, m.idle_joules, h.cores, m.cores_held,
+      m.node_cores, b.share),
+    piece_share(m.joules_high, m.owned_joules_low, o.high, m.idle_joules, h.cores, m.cores_held,
+      m.node_cores, b.share),
+    date_part('epoch', m.to_time) - date_part('epoch', m.from_time), m.covered_seconds, m.method,
+    m.resets, m.frames, m.positions, m.clock_frames, m.clock_positions, o.joules, h.accelerators,
+    m.accelerators, m.owned_joules
   from held h
-  left join piece p on p.run = h.run and p.node = h.node and p.started_at = h.started_at
-  left join metered m
-    on m.xname = p.xname and m.from_time = p.from_time and m.to_time = p.to_time
+  left join metered_piece(
+    array(select h.xname from held h order by h.nth),
+    array(select h.started_at from held h order by h.nth),
+    array(select h.ended_at from held h order by h.nth),
+    max_gap_seconds) m on m.nth = h.nth
   cross join lateral (
-    select busy_share(h.cores, m.cores_held, h.busy_cores, m.busy_held) as share) b;
+    select run_part(h.run, m.from_time, h.cores, h.busy_cores, m.cores_held, m.cores_running,
+      m.busy_running) as share) b
+  cross join lateral (
+    select own_accelerators(h.accelerators, m.accelerators, 'joules') as joules,
+      own_accelerators(h.accelerators, m.accelerators, 'joules_low') as low,
+      own_accelerators(h.accelerators, m.accelerators, 'joules_high') as high) o;
 end
 $$;
 comment on function job_piece is
   'The time of runs (job.id) on nodes from since (null: their start) until as_of, in pieces at '
   'the starts and ends of all runs there, with what the node drew in each, node_joules, and what '
   'the run bears of it, joules. idle_joules is the node''s floor; it is 0 where the run holds all '
-  'of the node alone. The arrays name the meter, as node_meter() does. Nulls are what was not '
-  'measured.';
+  'of the node alone. The arrays name the meter, as node_meter() does. accelerators and '
+  'owned_joules are those of metered_piece(), own_joules what the run bears of them by the '
+  'numbers of its own. Nulls are what was not measured.';
 
 create or replace function job_energy(runs int8[], as_of timestamptz, max_gap_seconds float8)
 returns table (
@@ -154,22 +118,39 @@ set jit = off
 as $$
 begin
   return query
-  select j.cluster, j.job_id, grouping(b.node) = 1, b.node, b.xname,
-    sum(b.joules), sum(b.joules_low),
-    case when count(b.joules_high) = count(*) then sum(b.joules_high) end,
-    coalesce(sum(b.covered_seconds) / nullif(sum(b.seconds), 0), 0),
-    count(distinct b.node)::int4,
-    (count(distinct b.node) filter (where b.joules is not null))::int4,
-    coalesce(
-      case when count(distinct b.method) = 1 then min(b.method)
-        when count(distinct b.method) > 1 then 'mixed' end,
-      'none'),
-    coalesce(sum(b.resets), 0)::int4
-  from job j
-  left join job_piece(runs, as_of, max_gap_seconds) b on b.run = j.id
-  where j.id = any (runs)
-  group by grouping sets ((j.cluster, j.job_id), (j.cluster, j.job_id, b.node, b.xname))
-  having grouping(b.node) = 1 or b.node is not null;
+  with share as materialized (
+    select j.cluster, j.job_id, n.node collate "C" as node, n.xname collate "C" as xname, n.joules,
+      n.joules_low, n.joules_high, n.seconds, n.covered_seconds, n.method, n.resets
+    from job j
+    left join node_share(runs, as_of, max_gap_seconds) n on n.run = j.id
+    where j.id = any (runs)
+  ),
+  -- Apart: to count the different nodes of each node takes longer than all the rest.
+  summed as (
+    select s.cluster, s.job_id, true as whole, null as node, null as xname,
+      count(distinct s.node)::int4 as nodes,
+      (count(distinct s.node) filter (where s.joules is not null))::int4 as nodes_with_data,
+      sum(s.joules) as joules, sum(s.joules_low) as joules_low,
+      case when count(s.joules_high) = count(*) then sum(s.joules_high) end as joules_high,
+      sum(s.covered_seconds) / nullif(sum(s.seconds), 0) as coverage_ratio,
+      common_method(min(s.method collate "C"), max(s.method collate "C")) as method,
+      sum(s.resets) as resets
+    from share s
+    group by s.cluster, s.job_id
+    union all
+    select s.cluster, s.job_id, false, s.node, s.xname, 1, least(count(s.joules), 1)::int4,
+      sum(s.joules), sum(s.joules_low),
+      case when count(s.joules_high) = count(*) then sum(s.joules_high) end,
+      sum(s.covered_seconds) / nullif(sum(s.seconds), 0),
+      common_method(min(s.method collate "C"), max(s.method collate "C")), sum(s.resets)
+    from share s
+    where s.node is not null
+    group by s.cluster, s.job_id, s.node, s.xname
+  )
+  select s.cluster, s.job_id, s.whole, s.node, s.xname, s.joules, s.joules_low, s.joules_high,
+    coalesce(s.coverage_ratio, 0), s.nodes, s.nodes_with_data, coalesce(s.method, 'none'),
+    coalesce(s.resets, 0)::int4
+  from summed s;
 end
 $$;
 comment on function job_energy is
@@ -247,7 +228,7 @@ returns table (
   cores_held float8, node_cores float8, share float8, idle_joules float8, node_joules float8,
   joules float8, joules_low float8, joules_high float8, covered_seconds float8, method text,
   resets int4, times float8[], readings float8[], start_nth int4, start_part float8, end_nth int4,
-  end_part float8)
+  end_part float8, accelerators jsonb)
 language plpgsql stable parallel safe
 set plan_cache_mode = force_generic_plan
 set jit = off
@@ -257,7 +238,7 @@ begin
   return query
   select p.run, p.node, p.xname, p.from_time, p.to_time, p.cores, p.cores_held, p.node_cores,
     p.share, p.idle_joules, p.node_joules, p.joules, p.joules_low, p.joules_high, p.covered_seconds,
-    p.method, p.resets, m.at, m.value, b.nth, b.part, e.nth, e.part
+    p.method, p.resets, m.at, m.value, b.nth, b.part, e.nth, e.part, a.accelerators
   from job_piece(runs, as_of, max_gap_seconds) p
   left join lateral meter_readings(
     p.frames, p.positions, p.clock_frames, p.clock_positions, p.from_time, p.to_time) m
@@ -266,6 +247,9 @@ begin
     on p.method in ('counter', 'in-band')
   left join lateral edge_step(m.at, m.value, date_part('epoch', p.to_time)) e
     on p.method in ('counter', 'in-band')
+  left join lateral accelerator_readings(
+    p.own_accelerators, p.accelerators, p.from_time, p.to_time) as a (accelerators)
+    on p.accelerators is not null
   where p.from_time is not null
   order by p.node, p.from_time, p.run;
 end
@@ -273,5 +257,6 @@ $$;
 comment on function job_readings is
   'The pieces of runs as in job_piece(), each with all readings that it follows from, by the '
   'device''s clock, in Unix time: joules of a counter, watts where method is power; and for '
-  'counters how each edge cuts its step, as in edge_step(). Whoever doubts a job''s energy has '
+  'counters how each edge cuts its step, as in edge_step(). accelerators: those that runs which '
+  'share the node own, as accelerator_readings() has them. Whoever doubts a job''s energy has '
   'here what it takes to reckon it anew.';

@@ -30,31 +30,40 @@ begin
   ),
   metered as (
     select distinct on (p.nth, s.part) p.node, s.domain,
-      e.joules * p.joules / p.node_joules as joules
+      e.joules * (p.joules - p.own_joules) / (p.node_joules - p.owned_joules) as joules
     from place
     cross join source s
     cross join lateral node_meter(place.xnames, s.metric, s.sensor, s.matching) m
-    join piece p on p.xname = m.xname
+    join piece p on p.xname = m.xname and p.node_joules > p.owned_joules
+      and not exists (
+        select from jsonb_array_elements(p.accelerators) a
+        where s.part = 'accel' || (a ->> 'accelerator'))
     cross join lateral counter_energy(
       m.frames, m.positions, m.clock_frames, m.clock_positions,
       p.from_time, p.to_time, max_gap_seconds) e
     order by p.nth, s.part, s.rank, e.covered_seconds desc, m.meter
   )
   select m.domain, sum(m.joules), count(distinct m.node)::int4
-  from metered m
+  from (
+    select m.* from metered m
+    union all
+    select p.node, 'accelerator', p.own_joules from piece p where p.own_joules > 0
+  ) m
   group by m.domain
   order by m.domain;
 end
 $$;
 comment on function job_domain_energy is
   'What of the energy of runs (job.id) went to cpu, memory and accelerator, in joules: of each '
-  'domain''s counter the part that the run bears of the node. A part of job_energy(), never to be '
-  'added to it. No row for a domain that nobody measured.';
+  'domain''s counter the part that the run bears of the node, of accelerators that runs own those '
+  'that are its own. A part of job_energy(), never to be added to it. No row for a domain that '
+  'nobody measured.';
 
-create or replace function job_overhead(runs int8[], as_of timestamptz, max_gap_seconds float8)
+create or replace function suspension_energy(
+  runs int8[], as_of timestamptz, max_gap_seconds float8)
 returns table (
-  cabinet text, node_joules float8, cabinet_node_joules float8,
-  rectifier_loss_joules float8, other_joules float8)
+  started_at timestamptz, ended_at timestamptz, joules float8, joules_low float8,
+  joules_high float8, coverage_ratio float8)
 language plpgsql stable parallel safe
 set plan_cache_mode = force_generic_plan
 set jit = off
@@ -62,57 +71,17 @@ as $$
 #variable_conflict use_column
 begin
   return query
-  with own as (
-    select p.run, substring(p.xname from '^x\d+') as cabinet, sum(p.joules) as joules,
-      min(p.from_time) as from_time, max(p.to_time) as to_time
-    from job_piece(runs, as_of, max_gap_seconds) p
-    where p.joules is not null
-    group by p.run, 2
-  ),
-  place as (
-    select o.run, o.cabinet, o.from_time, o.to_time, n.xname,
-      row_number() over (order by o.run, n.xname) as nth
-    from own o
-    join (
-      select distinct s.labels ->> 'xname' as xname
-      from series s
-      where s.metric in ('cray_node_energy_joules_total', 'cray_node_power_watts')
-    ) n on substring(n.xname from '^x\d+') = o.cabinet
-  ),
-  nodes as (
-    select p.run, p.cabinet, sum(e.joules) as joules
-    from node_energy(
-      array(select p.xname from place p order by p.nth),
-      array(select p.from_time from place p order by p.nth),
-      array(select p.to_time from place p order by p.nth),
-      max_gap_seconds) e
-    join place p on p.nth = e.nth
-    group by p.run, p.cabinet
-  ),
-  rectified as (
-    select o.run, o.cabinet, sum(e.joules) filter (where s.labels ->> 'side' = 'Input') as input,
-      sum(e.joules) filter (where s.labels ->> 'side' = 'Output') as output
-    from own o
-    join series s on s.metric = 'cray_chassis_power_watts'
-      and substring(s.labels ->> 'xname' from '^x\d+') = o.cabinet
-    cross join lateral power_energy(
-      array[s.frame], array[s.position], array[null]::int4[], array[null]::int2[],
-      o.from_time, o.to_time, max_gap_seconds) e
-    group by o.run, o.cabinet
-  )
-  select o.cabinet, sum(o.joules), sum(n.joules),
-    sum((r.input - r.output) * o.joules / nullif(n.joules, 0)),
-    sum((r.output - n.joules) * o.joules / nullif(n.joules, 0))
-  from own o
-  left join nodes n on n.run = o.run and n.cabinet = o.cabinet
-  left join rectified r on r.run = o.run and r.cabinet = o.cabinet
-  group by o.cabinet
-  order by o.cabinet;
+  select s.started_at, s.ended_at, sum(p.joules), sum(p.joules_low),
+    case when count(p.joules_high) = count(*) then sum(p.joules_high) end,
+    coalesce(sum(p.covered_seconds) / nullif(sum(p.seconds), 0), 0)
+  from suspension s
+  cross join lateral job_piece(
+    array[s.run], least(s.ended_at, as_of), max_gap_seconds, s.started_at) p
+  where s.run = any (runs) and p.from_time is not null
+  group by s.run, s.started_at, s.ended_at
+  order by s.started_at;
 end
 $$;
-comment on function job_overhead is
-  'What runs (job.id) bear of their cabinets'' overhead, by their part of all nodes'' energy '
-  'there, never mixed into job_energy(): rectifier_loss_joules, of AC input less DC output, and '
-  'other_joules, of the output that nodes do not explain: switches, fans and controllers. Null: '
-  'the cabinet''s chassis tell no power, or not both sides. Cooling is measured per site, not '
-  'here.';
+comment on function suspension_energy is
+  'What runs bear of their nodes while they are suspended, as job_energy() has it: all of a node '
+  'that they have to themselves, of one that they share only the floor while others run there.';

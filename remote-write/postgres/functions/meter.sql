@@ -51,7 +51,7 @@ declare
 begin
   select f.time into live
   from frames f
-  where f.frame = in_frame and f.v[in_position + 1] < 'Infinity'
+  where f.frame = in_frame and f.v[in_position + 1] between -1e300 and 1e300
     and f.time > since and f.time <= until
   order by f.time desc
   limit 1;
@@ -64,15 +64,14 @@ begin
   loop
     select max(c.time) into compacted
     from chunk_samples(segment.chunk, since, until) c
-    where c.value < 'Infinity' and c.time > since;
+    where c.value between -1e300 and 1e300 and c.time > since;
     exit when compacted is not null;
   end loop;
   return greatest(live, compacted);
 end
 $$;
 comment on function reading_before is
-  'Time of the last sample of a series in (since, until] that is neither NaN nor infinite; null: '
-  'there is none.';
+  'Time of the last reading of a series in (since, until]; null: there is none.';
 
 create or replace function reading_after(
   in_frame int4, in_position int2, since timestamptz, until timestamptz)
@@ -88,7 +87,7 @@ declare
 begin
   select f.time into live
   from frames f
-  where f.frame = in_frame and f.v[in_position + 1] < 'Infinity'
+  where f.frame = in_frame and f.v[in_position + 1] between -1e300 and 1e300
     and f.time >= since and f.time < until
   order by f.time
   limit 1;
@@ -101,15 +100,14 @@ begin
   loop
     select min(c.time) into compacted
     from chunk_samples(segment.chunk, since, until) c
-    where c.value < 'Infinity' and c.time < until;
+    where c.value between -1e300 and 1e300 and c.time < until;
     exit when compacted is not null;
   end loop;
   return least(live, compacted);
 end
 $$;
 comment on function reading_after is
-  'Time of the first sample of a series in [since, until) that is neither NaN nor infinite; null: '
-  'there is none.';
+  'Time of the first reading of a series in [since, until); null: there is none.';
 
 -- In plpgsql, where the interval and the frame are parameters of a small cached plan: it reads
 -- only the partitions in question, by key. As a part of a larger query that took ten times as long.
@@ -152,7 +150,7 @@ begin
         f.v[clock_position + 1] as clock
       from frames f
       where f.frame = in_frame and f.time between since and until
-        and f.v[in_position + 1] < 'Infinity'
+        and f.v[in_position + 1] between -1e300 and 1e300
       order by f.time
     ) r;
   else
@@ -161,7 +159,7 @@ begin
     for look in 1 .. 2 loop
       select array_agg(s.time), array_agg(s.value) into times, value
       from series_values(in_frame, in_position, since, until) s
-      where s.value < 'Infinity';
+      where s.value between -1e300 and 1e300;
       exit when look = 2 or times[1] <= early and times[cardinality(times)] >= late;
       since := coalesce(reading_before(in_frame, in_position, from_time - day, early), early);
       until := coalesce(reading_after(in_frame, in_position, late, to_time + day), late);
@@ -204,11 +202,11 @@ end
 $$;
 comment on function series_readings is
   'The samples of a series, in order of time, that matter to [from_time, to_time): those within '
-  '300 s around it, and the last before and the first after that, up to a day away. NaN and '
-  'infinite values are no readings. clock is the device time beside a sample; where there are '
-  'any, samples without one are left out until it has arrived. at is the device time, or that of '
-  'the scrape where the device tells none or one more than 300 s away. Times are Unix time in '
-  'seconds; null instead of an empty array.';
+  '300 s around it, and the last before and the first after that, up to a day away. NaN and what '
+  'is beyond 1e300 are no readings: they could not be added up. clock is the device time beside a '
+  'sample; where there are any, samples without one are left out until it has arrived. at is the '
+  'device time, or that of the scrape where the device tells none or one more than 300 s away. '
+  'Times are Unix time in seconds; null instead of an empty array.';
 
 create or replace function settle_readings(
   inout at float8[], inout value float8[], clock float8[])
@@ -307,7 +305,7 @@ begin
     cross join lateral (
       select * from frames f
       where f.frame = in_frame and f.time between since[n] and until[n]
-        and f.v[in_position + 1] < 'Infinity'
+        and f.v[in_position + 1] between -1e300 and 1e300
       order by f.time
     ) f;
   end if;
@@ -320,7 +318,7 @@ begin
       cross join lateral series_values(in_frame, in_position, since[n], until[n]) v
       left join lateral series_values(clock_frame, clock_position, since[n], until[n]) k
         on k.time = v.time
-      where v.value < 'Infinity'
+      where v.value between -1e300 and 1e300
       order by v.time
     ) r;
   end if;

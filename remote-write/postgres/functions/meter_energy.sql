@@ -71,6 +71,7 @@ declare
   has_parts bool;
   is_clocked bool;
   plain float8;
+  plain_from float8;
   rise float8;
   watts float8;
   before float8;
@@ -105,12 +106,14 @@ begin
   covered_seconds := metered_seconds;
   resets := 0;
   -- Steps between which nothing happens need no look: together they are their last value less
-  -- their first.
-  plain := c[last] - c[first - 1];
+  -- their first. What they rose is added up apart from the others, which may be of any size.
+  plain := 0;
+  plain_from := c[first - 1];
   for i in first .. last loop
     continue when c[i] >= c[i - 1] and c[i] - c[i - 1] <= 100000 * (at[i] - at[i - 1])
       and (at[i] - at[i - 1] <= max_gap_seconds or at[i - 1] = hole_at) and i > first and i < last;
-    plain := plain - (c[i] - c[i - 1]);
+    plain := plain + (c[i - 1] - plain_from);
+    plain_from := c[i];
     rise := counter_rise(c[i - 1], c[i], at[i] - at[i - 1]);
     watts := counter_watts(c[i - 1], c[i], at[i] - at[i - 1]);
     before := counter_watts(c[i - 2], c[i - 1], at[i - 1] - at[i - 2]);
@@ -141,6 +144,7 @@ begin
       true) e;
     return;
   end if;
+  plain := plain + (c[last] - plain_from);
   plain := case when abs(plain) < 1e-30 then 0 else plain end;
   joules := joules + plain;
   -- A counter of whole joules may be one off at either end.
@@ -207,6 +211,7 @@ as $$
         cross join lateral (
           select u.at, case when abs(u.value) < 1e-30 then 0 else u.value end as watts
           from unnest(m.at, m.value) as u (at, value)
+          where u.value between -1e6 and 1e6
         ) r
         window w as (order by r.at)
       ) i
@@ -218,4 +223,5 @@ as $$
 $$;
 comment on function power_energy is
   'Energy of one meter in [from_time, to_time) as the integral of its power, linear between '
-  'readings; a gap over max_gap_seconds adds nothing. No row where nothing is covered.';
+  'readings; a gap over max_gap_seconds adds nothing, and what no node or chassis draws, more than '
+  'a megawatt, is no reading. No row where nothing is covered.';

@@ -7,6 +7,11 @@ declare
   role name;
   kept name;
 begin
+  -- Up to PostgreSQL 14 everybody may make tables in a schema public, which is the superuser's.
+  if pg_has_role(current_user, (select nspowner from pg_namespace where nspname = schema), 'usage')
+  then
+    execute format('revoke create on schema %I from public', schema);
+  end if;
   foreach role in array array['joulebridge_reader', 'joulebridge_writer', 'joulebridge_owner'] loop
     begin
       if to_regrole(role) is null then
@@ -15,7 +20,9 @@ begin
     exception when duplicate_object or unique_violation then
       null;
     end;
-    execute format('grant usage on schema %I to %I', schema, role);
+    if not has_schema_privilege(role, schema, 'usage') then
+      execute format('grant usage on schema %I to %I', schema, role);
+    end if;
     execute format('grant select on all tables in schema %I to %I', schema, role);
     execute format(
       'alter default privileges in schema %I grant select on tables to %I', schema, role);
@@ -41,7 +48,9 @@ begin
     to joulebridge_writer, joulebridge_owner;
 
   execute format('grant all on all tables in schema %I to joulebridge_owner', schema);
-  execute format('grant create on schema %I to joulebridge_owner', schema);
+  if not has_schema_privilege('joulebridge_owner', schema, 'create') then
+    execute format('grant create on schema %I to joulebridge_owner', schema);
+  end if;
 exception when insufficient_privilege then
   raise warning 'the roles joulebridge_reader, joulebridge_writer and joulebridge_owner are not '
     'kept up to date: %', sqlerrm;

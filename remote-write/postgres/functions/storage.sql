@@ -8,7 +8,7 @@ as $$
     ('series', 'series'), ('series', 'target'), ('series', 'frame_counter'),
     ('series', 'metric_metadata'),
     ('jobs', 'job_event'), ('jobs', 'job'), ('jobs', 'allocation'), ('jobs', 'node'),
-    ('jobs', 'job_label'), ('jobs', 'job_step'), ('jobs', 'node_past')
+    ('jobs', 'job_label'), ('jobs', 'job_step'), ('jobs', 'suspension'), ('jobs', 'node_past')
   ) as t (kind, name)
   cross join lateral (
     select sum(pg_total_relation_size(i.inhrelid)) as bytes
@@ -99,10 +99,14 @@ declare
   part text;
   pages float8;
 begin
+  -- Before the sizes are asked for: not every table of the catalog is found by its name alone.
+  with parts as materialized (
+    select p.from_time, p.name from partitions('segments') p
+  )
   select p.name, pg_relation_size(format('%I', p.name)::regclass)
     / current_setting('block_size')::float8
   into part, pages
-  from partitions('segments') p
+  from parts p
   where pg_relation_size(format('%I', p.name)::regclass) > 0
   order by p.from_time desc
   limit 1;

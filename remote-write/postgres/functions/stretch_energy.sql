@@ -80,7 +80,7 @@ begin
         select * from frames f
         where a.is_start_live and f.frame = a.frame
           and f.time between a.from_time - a.margin and a.from_time + a.margin
-          and f.v[a.position + 1] < 'Infinity'
+          and f.v[a.position + 1] between -1e300 and 1e300
         order by f.time
       ) f
     ) h
@@ -91,7 +91,7 @@ begin
         select * from frames f
         where a.is_end_live and f.frame = a.frame
           and f.time between a.to_time - a.margin and a.to_time + a.margin
-          and f.v[a.position + 1] < 'Infinity'
+          and f.v[a.position + 1] between -1e300 and 1e300
         order by f.time
       ) f
     ) t
