@@ -33,8 +33,8 @@ export class Looks {
   readonly #verdicts = new Map<string, Verdict>()
 
   /**
-   * `get` for one look: nothing is asked twice, and of a service that says that it can, a list comes
-   * with its members. `kind` is known once the device was asked what it is.
+   * `get` for one look: nothing is asked twice, and a list comes with its members where the service
+   * says that it can do so. `kind` is known once the device was asked what it is.
    */
   once(get: Get, kind: () => DeviceKind | undefined): Get {
     const seen = new Map<string, Promise<unknown>>()
