@@ -159,6 +159,8 @@ interface Series {
   /** Where the value of each stands among the readings. */
   places: readonly number[]
   values: number[]
+  /** Absent since a value changed. */
+  text?: string | undefined
 }
 
 /** What one source shows. */
@@ -183,7 +185,9 @@ class SourceText implements Lines {
 
   text(metric: MetricName): string {
     const family = this.#families.get(metric)
-    return family === undefined ? '' : linesOf(family)
+    if (family === undefined) return ''
+    family.text ??= linesOf(family)
+    return family.text
   }
 
   #setValues(readings: readonly Reading[]): MetricName[] {
@@ -198,6 +202,7 @@ class SourceText implements Lines {
         same = false
       }
       if (same) continue
+      family.text = undefined
       changed.push(metric)
     }
     return changed
