@@ -134,13 +134,7 @@ const time = z.iso
   .transform((text) => new Date(text))
   .optional()
 
-export const transitionStatuses = [
-  'new',
-  'in-progress',
-  'completed',
-  'aborted',
-  'abort-signaled',
-] as const
+const transitionStatuses = ['new', 'in-progress', 'completed', 'aborted', 'abort-signaled'] as const
 
 export const transitionsQuery = z.object({
   limit,

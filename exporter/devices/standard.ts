@@ -43,7 +43,7 @@ async function expandingPlan(chassis: readonly string[], get: Get): Promise<Plan
   return { ...plan, expand: await expandOf(plan, get) }
 }
 
-export async function standardPlan(chassis: readonly string[], get: Get): Promise<Plan> {
+async function standardPlan(chassis: readonly string[], get: Get): Promise<Plan> {
   const wanted: Wanted = { fast: [], slow: [] }
   const planned = new Set<string>()
   for (const path of chassis) await planChassis(path, get, wanted, planned)

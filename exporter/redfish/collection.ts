@@ -22,7 +22,7 @@ export interface Listing {
  * A collection with all of its pages.
  * @throws {RedfishError}
  */
-export async function listing(path: string, get: Get): Promise<Listing> {
+async function listing(path: string, get: Get): Promise<Listing> {
   const bodies = new Map<string, unknown>()
   let next: string | undefined = path
   while (next !== undefined && !bodies.has(next) && bodies.size < mostPages) {

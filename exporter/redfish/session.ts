@@ -60,7 +60,7 @@ const basicSeconds = 600
  * two tries, since a single resource may be refused by mistake, then ever fewer. Accounts are
  * locked after 3 to 5, mostly within minutes.
  */
-export function refusalPauseSeconds(refusals: number): number {
+function refusalPauseSeconds(refusals: number): number {
   return refusals < 2 ? 0 : Math.min(300 * 2 ** (refusals - 2), 1800)
 }
 

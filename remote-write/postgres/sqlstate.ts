@@ -22,7 +22,7 @@ function isJudged(error: unknown): error is Error {
 }
 
 /** Class 22, data exception, and class 23, integrity constraint violation. */
-export function isBadData(error: unknown): boolean {
+function isBadData(error: unknown): boolean {
   return /^2[23]/.test(sqlState(error) ?? '') && !isNoPartition(error)
 }
 

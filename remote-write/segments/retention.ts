@@ -67,7 +67,7 @@ export interface KeptMetrics {
 }
 
 /** Which metrics each rule is for: the first that matches the whole name, else the default. */
-export function keptMetrics(
+function keptMetrics(
   { samplesSeconds, rollupSeconds, metrics }: RetentionSettings,
   names: readonly string[],
 ): KeptMetrics[] {

@@ -88,7 +88,7 @@ async function ask(
 }
 
 /** What Grafana does with variables and macros before it asks. */
-export function interpolate(text: string, sources: Sources): string {
+function interpolate(text: string, sources: Sources): string {
   const { from, to, stepSeconds, scrapeSeconds, variables } = sources
   const seconds = Math.round((to.getTime() - from.getTime()) / 1000)
   const macros: Record<string, string> = {

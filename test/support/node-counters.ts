@@ -12,7 +12,7 @@ export function acceleratorWatts(index: number, second: number): number {
 }
 
 /** What node `nth` draws between two whole seconds since 1970, in joules. */
-export function drawnJoules(nth: number, from: number, to: number): number {
+function drawnJoules(nth: number, from: number, to: number): number {
   let joules = 0
   for (let second = from; second < to; second++) joules += drawnWatts(nth, second)
   return joules

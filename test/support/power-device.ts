@@ -42,8 +42,8 @@ export interface PowerDevice extends TestDevice {
 }
 
 /** The ResetTypes as captured: Cray's stand in an ActionInfo, iLO's in the system itself. */
-export const crayAllows = ['On', 'ForceOff', 'Off']
-export const iloAllows = ['On', 'ForceOff', 'GracefulShutdown', 'ForceRestart', 'GracefulRestart']
+const crayAllows = ['On', 'ForceOff', 'Off']
+const iloAllows = ['On', 'ForceOff', 'GracefulShutdown', 'ForceRestart', 'GracefulRestart']
 
 export async function startPowerDevice(
   nodes: Record<string, Partial<PowerNode>>,

@@ -105,7 +105,7 @@ function compare(a: string | number, b: string | number): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
 
-export function jobPath({ cluster, job_id }: Pick<Job, 'cluster' | 'job_id'>): string {
+function jobPath({ cluster, job_id }: Pick<Job, 'cluster' | 'job_id'>): string {
   return `#/jobs/${encodeURIComponent(cluster)}/${job_id}`
 }
 

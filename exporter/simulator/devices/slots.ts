@@ -9,7 +9,7 @@ export interface SlotChange {
 }
 
 /** From power to the first answer of a controller, which takes minutes in reality. */
-export const bootSeconds: Seconds = 60
+const bootSeconds: Seconds = 60
 
 export const enclosureName = 'Enclosure'
 /** Slots of a chassis: eight for compute blades, eight for switch blades, of which two are used. */

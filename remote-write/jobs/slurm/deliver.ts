@@ -20,7 +20,7 @@ export interface Bridge {
 const answerTimeoutMs = 30_000
 
 /** Remote-write was not reached, or cannot take events now: all may be sent again. */
-export class NotDelivered extends Error {
+class NotDelivered extends Error {
   override readonly name = 'NotDelivered'
 }
 
